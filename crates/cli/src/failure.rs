@@ -1,0 +1,189 @@
+//! Errors as a command reports them.
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+
+use crate::args::{Color, GlobalArgs};
+
+/// Exit codes of every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed while running: IO, a backend, numbers.
+    Failed = 1,
+    /// The input or the usage is wrong.
+    Usage = 2,
+    /// A gate says no: a claim does not hold, a budget is spent.
+    Gate = 3,
+    /// Finished, but some samples failed.
+    Partial = 4,
+    /// Interrupted after a checkpoint.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// As the process returns it.
+    pub fn code(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// One mistake in a text that the user wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Mistake {
+    pub message: String,
+    pub label: Option<String>,
+    pub span: Option<std::ops::Range<usize>>,
+    pub help: Option<String>,
+}
+
+/// Why a command stops: a message, an exit code, a remedy, and the place in the user's file where there is one.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    help: Option<String>,
+    label: Option<LabeledSpan>,
+    source: Option<NamedSource<String>>,
+    more: Vec<Failure>,
+    causes: Vec<String>,
+}
+
+impl Failure {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), help: None, label: None, source: None, more: Vec::new(), causes: Vec::new() }
+    }
+
+    /// The input or the usage is wrong (exit code 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something failed while running (exit code 1).
+    pub fn running(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// A gate says no (exit code 3).
+    pub fn gate(message: impl Into<String>) -> Self {
+        Self::new(Exit::Gate, message)
+    }
+
+    /// Stopped by Ctrl-C after a checkpoint (exit code 130).
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(Exit::Interrupted, message)
+    }
+
+    /// An error and its sources, as `usage` when the caller's input is to blame, else as `running`.
+    pub fn from_error(error: &dyn std::error::Error, input_is_wrong: bool) -> Self {
+        let mut failure =
+            Self::new(if input_is_wrong { Exit::Usage } else { Exit::Failed }, error.to_string());
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !failure.message.contains(&text) {
+                failure.causes.push(text);
+            }
+            next = cause.source();
+        }
+        failure
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// All mistakes of one text, the first as the main one.
+    pub(crate) fn in_text(origin: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
+        let mut all = mistakes.into_iter().map(|mistake| {
+            let mut failure = Self::usage(mistake.message);
+            failure.help = mistake.help;
+            if let Some(span) = mistake.span {
+                let span = span.start.min(text.len())..span.end.min(text.len());
+                failure.label = Some(LabeledSpan::new(mistake.label, span.start, span.len().max(1)));
+                failure.source = Some(NamedSource::new(origin, text.to_owned()));
+            } else {
+                failure.message = format!("{origin}: {}", failure.message);
+            }
+            failure
+        });
+        let mut first = all.next().unwrap_or_else(|| Self::usage(format!("{origin}: invalid")));
+        first.more = all.collect();
+        first
+    }
+
+    /// The exit code that this failure asks for.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The message without decoration.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Every mistake of a file, this one first.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.more)
+    }
+
+    /// `line:column` in the user's file, counted from 1.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let text = self.source.as_ref()?.inner();
+        let before = &text[..text.floor_char_boundary(self.label.as_ref()?.offset())];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+
+    /// The remedy, where there is one.
+    pub fn remedy(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Diagnostic for Failure {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.label.iter().cloned()))
+    }
+}
+
+/// A failure as text for people: the places in the user's file with line and column, in colour on a terminal.
+pub(crate) fn render(failure: &Failure, global: &GlobalArgs) -> String {
+    let fancy = match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    let theme = if fancy { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_context_lines(1);
+    let mut text = String::new();
+    match handler.render_report(&mut text, failure) {
+        Ok(()) => text,
+        Err(_) => failure.to_string(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers on stdout, failures on stderr.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+use crate::{Exit, Failure, Format, GlobalArgs};
+
+/// What a command answers: the same facts for programs and for people.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Printed with `--format json`: one value, numbers in their shortest form that reads back to the same bits.
+    pub json: Value,
+    /// Printed with `--format text`, without a trailing line break.
+    pub text: String,
+    /// How the process ends (a gate can say no while its figures are still printed).
+    pub exit: Exit,
+}
+
+impl Answer {
+    /// An answer that ends with exit code 0.
+    pub fn new(json: Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), exit: Exit::Done }
+    }
+
+    /// The same answer with another exit code.
+    #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Text that is the same in both formats' place (`completions`, `--dry-run`): JSON carries it under `text`.
+    pub fn plain(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { json: json!({ "text": text }), text, exit: Exit::Done }
+    }
+}
+
+pub(crate) fn print(answer: &Answer, format: Format) -> ExitCode {
+    let written = match format {
+        Format::Text => write_line(&answer.text),
+        Format::Json => write_line(&answer.json.to_string()),
+    };
+    match written {
+        // The reader of a pipe may leave early (`| head`); that is no failure of ours.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Failed.code(),
+        _ => answer.exit.code(),
+    }
+}
+
+fn write_line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+/// Prints every mistake to stderr, as a diagnostic or, with `--log-format json`, as one JSON object a line.
+pub(crate) fn print_failure(failure: &Failure, global: &GlobalArgs) {
+    let mut stderr = io::stderr().lock();
+    for one in failure.each() {
+        let _ = if global.log_format == Format::Json {
+            let position = one.position();
+            writeln!(
+                stderr,
+                "{}",
+                json!({
+                    "error": one.to_string(), "help": one.remedy(), "exit_code": one.exit() as u8,
+                    "line": position.map(|p| p.0), "column": position.map(|p| p.1),
+                })
+            )
+        } else {
+            write!(stderr, "error: {}", crate::failure::render(one, global).trim_start())
+        };
+    }
+}

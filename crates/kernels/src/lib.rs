@@ -1,0 +1,1 @@
+//! Deterministic top-k sparsification and count-sketches with the same bits on CPU and GPU.

@@ -1,0 +1,1 @@
+//! Models on candle: the vision networks of the federated experiments.

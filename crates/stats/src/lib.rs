@@ -1,0 +1,1 @@
+//! Intervals, tests and special functions that Ashlar's methods share.

@@ -1,0 +1,1 @@
+//! Optimisers, schedules and the crash-safe run folder with bit-exact resume.
