@@ -4,7 +4,10 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
-use crate::args::{Color, GlobalArgs};
+use crate::{
+    args::{Color, GlobalArgs},
+    config::Source,
+};
 
 /// Exit codes of every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,17 @@ pub(crate) struct Mistake {
     pub label: Option<String>,
     pub span: Option<std::ops::Range<usize>>,
     pub help: Option<String>,
+    /// The entry's path, for instance `["server", "lr"]`; empty where it isn't known.
+    pub keys: Vec<String>,
+    /// Whether the key itself is wrong, not its value.
+    pub key_is_wrong: bool,
+}
+
+impl Mistake {
+    /// A mistake at a place, or at none.
+    pub fn new(message: impl Into<String>, span: Option<std::ops::Range<usize>>) -> Self {
+        Self { message: message.into(), label: None, span, help: None, keys: Vec::new(), key_is_wrong: false }
+    }
 }
 
 /// Why a command stops: a message, an exit code, a remedy, and the place in the user's file where there is one.
@@ -47,13 +61,31 @@ pub struct Failure {
     help: Option<String>,
     label: Option<LabeledSpan>,
     source: Option<NamedSource<String>>,
+    // What the mistake is in, where no place can be shown.
+    origin: Option<String>,
+    // "Did you mean", where it isn't the label of a place.
+    suggestion: Option<String>,
     more: Vec<Failure>,
     causes: Vec<String>,
+    keys: Vec<String>,
+    key_is_wrong: bool,
 }
 
 impl Failure {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None, label: None, source: None, more: Vec::new(), causes: Vec::new() }
+        Self {
+            exit,
+            message: message.into(),
+            help: None,
+            label: None,
+            source: None,
+            origin: None,
+            suggestion: None,
+            more: Vec::new(),
+            causes: Vec::new(),
+            keys: Vec::new(),
+            key_is_wrong: false,
+        }
     }
 
     /// The input or the usage is wrong (exit code 2).
@@ -78,8 +110,7 @@ impl Failure {
 
     /// An error and its sources, as `usage` when the caller's input is to blame, else as `running`.
     pub fn from_error(error: &dyn std::error::Error, input_is_wrong: bool) -> Self {
-        let mut failure =
-            Self::new(if input_is_wrong { Exit::Usage } else { Exit::Failed }, error.to_string());
+        let mut failure = Self::new(if input_is_wrong { Exit::Usage } else { Exit::Failed }, error.to_string());
         let mut next = error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
@@ -103,18 +134,71 @@ impl Failure {
         let mut all = mistakes.into_iter().map(|mistake| {
             let mut failure = Self::usage(mistake.message);
             failure.help = mistake.help;
-            if let Some(span) = mistake.span {
-                let span = span.start.min(text.len())..span.end.min(text.len());
-                failure.label = Some(LabeledSpan::new(mistake.label, span.start, span.len().max(1)));
-                failure.source = Some(NamedSource::new(origin, text.to_owned()));
-            } else {
-                failure.message = format!("{origin}: {}", failure.message);
+            failure.keys = mistake.keys;
+            failure.key_is_wrong = mistake.key_is_wrong;
+            match mistake.span {
+                Some(span) => failure.point_at(origin, text, span, mistake.label),
+                None => {
+                    failure.origin = Some(origin.to_owned());
+                    failure.suggestion = mistake.label;
+                }
             }
             failure
         });
         let mut first = all.next().unwrap_or_else(|| Self::usage(format!("{origin}: invalid")));
         first.more = all.collect();
         first
+    }
+
+    fn point_at(&mut self, origin: &str, text: &str, span: std::ops::Range<usize>, label: Option<String>) {
+        let span = span.start.min(text.len())..span.end.min(text.len());
+        self.label = Some(LabeledSpan::new(label, span.start, span.len().max(1)));
+        self.source = Some(NamedSource::new(origin, text.to_owned()));
+        self.origin = None;
+    }
+
+    /// Several failures as one, in the order of their places; none if there are none.
+    pub fn all(failures: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut flat: Vec<Self> = Vec::new();
+        for mut failure in failures {
+            let more = std::mem::take(&mut failure.more);
+            for one in std::iter::once(failure).chain(more) {
+                if !flat.iter().any(|seen| seen.message == one.message && seen.position() == one.position()) {
+                    flat.push(one);
+                }
+            }
+        }
+        flat.sort_by_key(|one| one.label.as_ref().map_or(usize::MAX, LabeledSpan::offset));
+        let mut all = flat.into_iter();
+        let mut first = all.next()?;
+        first.more = all.collect();
+        Some(first)
+    }
+
+    /// Points mistakes that have no place yet at `source`: `locate` turns the path of an entry of the checked table
+    /// (empty where it isn't known) into the entry's path in the source.
+    #[must_use]
+    pub fn placed(mut self, source: &Source, locate: impl Fn(&[String]) -> Option<Vec<String>>) -> Self {
+        let mut more = std::mem::take(&mut self.more);
+        for one in std::iter::once(&mut self).chain(&mut more) {
+            if one.label.is_some() {
+                continue;
+            }
+            let Some((key, value)) = locate(&one.keys).and_then(|path| source.spans(&path)) else { continue };
+            let suggestion = one.suggestion.take();
+            one.point_at(&source.origin, &source.text, if one.key_is_wrong { key } else { value }, suggestion);
+        }
+        self.more = more;
+        self
+    }
+
+    /// Says in each message what the failure is about: `stage `a`: …`.
+    #[must_use]
+    pub fn within(mut self, what: &str) -> Self {
+        self.origin = None;
+        self.message = format!("{what}: {}", self.message);
+        self.more = self.more.into_iter().map(|one| one.within(what)).collect();
+        self
     }
 
     /// The exit code that this failure asks for.
@@ -141,13 +225,16 @@ impl Failure {
     }
 
     /// The remedy, where there is one.
-    pub fn remedy(&self) -> Option<&str> {
-        self.help.as_deref()
+    pub fn remedy(&self) -> Option<String> {
+        self.suggestion.iter().chain(&self.help).cloned().reduce(|first, then| format!("{first} {then}"))
     }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
         f.write_str(&self.message)?;
         for cause in &self.causes {
             write!(f, ": {cause}")?;
@@ -160,7 +247,7 @@ impl std::error::Error for Failure {}
 
 impl Diagnostic for Failure {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+        self.remedy().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
