@@ -55,7 +55,10 @@ impl Mistake {
 
 /// Why a command stops: a message, an exit code, a remedy, and the place in the user's file where there is one.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     exit: Exit,
     message: String,
     help: Option<String>,
@@ -73,7 +76,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             exit,
             message: message.into(),
             help: None,
@@ -85,7 +88,7 @@ impl Failure {
             causes: Vec::new(),
             keys: Vec::new(),
             key_is_wrong: false,
-        }
+        }))
     }
 
     /// The input or the usage is wrong (exit code 2).
@@ -114,8 +117,8 @@ impl Failure {
         let mut next = error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            if !failure.message.contains(&text) {
-                failure.causes.push(text);
+            if !failure.0.message.contains(&text) {
+                failure.0.causes.push(text);
             }
             next = cause.source();
         }
@@ -125,7 +128,7 @@ impl Failure {
     /// Adds what the user can do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
@@ -133,45 +136,44 @@ impl Failure {
     pub(crate) fn in_text(origin: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
         let mut all = mistakes.into_iter().map(|mistake| {
             let mut failure = Self::usage(mistake.message);
-            failure.help = mistake.help;
-            failure.keys = mistake.keys;
-            failure.key_is_wrong = mistake.key_is_wrong;
-            match mistake.span {
-                Some(span) => failure.point_at(origin, text, span, mistake.label),
-                None => {
-                    failure.origin = Some(origin.to_owned());
-                    failure.suggestion = mistake.label;
-                }
+            failure.0.help = mistake.help;
+            failure.0.keys = mistake.keys;
+            failure.0.key_is_wrong = mistake.key_is_wrong;
+            if let Some(span) = mistake.span {
+                failure.point_at(origin, text, span, mistake.label);
+            } else {
+                failure.0.origin = Some(origin.to_owned());
+                failure.0.suggestion = mistake.label;
             }
             failure
         });
         let mut first = all.next().unwrap_or_else(|| Self::usage(format!("{origin}: invalid")));
-        first.more = all.collect();
+        first.0.more = all.collect();
         first
     }
 
     fn point_at(&mut self, origin: &str, text: &str, span: std::ops::Range<usize>, label: Option<String>) {
         let span = span.start.min(text.len())..span.end.min(text.len());
-        self.label = Some(LabeledSpan::new(label, span.start, span.len().max(1)));
-        self.source = Some(NamedSource::new(origin, text.to_owned()));
-        self.origin = None;
+        self.0.label = Some(LabeledSpan::new(label, span.start, span.len().max(1)));
+        self.0.source = Some(NamedSource::new(origin, text.to_owned()));
+        self.0.origin = None;
     }
 
     /// Several failures as one, in the order of their places; none if there are none.
     pub fn all(failures: impl IntoIterator<Item = Self>) -> Option<Self> {
         let mut flat: Vec<Self> = Vec::new();
         for mut failure in failures {
-            let more = std::mem::take(&mut failure.more);
+            let more = std::mem::take(&mut failure.0.more);
             for one in std::iter::once(failure).chain(more) {
-                if !flat.iter().any(|seen| seen.message == one.message && seen.position() == one.position()) {
+                if !flat.iter().any(|seen| seen.0.message == one.0.message && seen.position() == one.position()) {
                     flat.push(one);
                 }
             }
         }
-        flat.sort_by_key(|one| one.label.as_ref().map_or(usize::MAX, LabeledSpan::offset));
+        flat.sort_by_key(|one| one.0.label.as_ref().map_or(usize::MAX, LabeledSpan::offset));
         let mut all = flat.into_iter();
         let mut first = all.next()?;
-        first.more = all.collect();
+        first.0.more = all.collect();
         Some(first)
     }
 
@@ -179,64 +181,66 @@ impl Failure {
     /// (empty where it isn't known) into the entry's path in the source.
     #[must_use]
     pub fn placed(mut self, source: &Source, locate: impl Fn(&[String]) -> Option<Vec<String>>) -> Self {
-        let mut more = std::mem::take(&mut self.more);
+        let mut more = std::mem::take(&mut self.0.more);
         for one in std::iter::once(&mut self).chain(&mut more) {
-            if one.label.is_some() {
+            if one.0.label.is_some() {
                 continue;
             }
-            let Some((key, value)) = locate(&one.keys).and_then(|path| source.spans(&path)) else { continue };
-            let suggestion = one.suggestion.take();
-            one.point_at(&source.origin, &source.text, if one.key_is_wrong { key } else { value }, suggestion);
+            let Some((key, value)) = locate(&one.0.keys).and_then(|path| source.spans(&path)) else { continue };
+            let suggestion = one.0.suggestion.take();
+            one.point_at(&source.origin, &source.text, if one.0.key_is_wrong { key } else { value }, suggestion);
         }
-        self.more = more;
+        self.0.more = more;
         self
     }
 
     /// Says in each message what the failure is about: `stage `a`: …`.
     #[must_use]
     pub fn within(mut self, what: &str) -> Self {
-        self.origin = None;
-        self.message = format!("{what}: {}", self.message);
-        self.more = self.more.into_iter().map(|one| one.within(what)).collect();
+        self.0.origin = None;
+        self.0.message = format!("{what}: {}", self.0.message);
+        self.0.more = self.0.more.into_iter().map(|one| one.within(what)).collect();
         self
     }
 
     /// The exit code that this failure asks for.
     pub fn exit(&self) -> Exit {
-        self.exit
+        self.0.exit
     }
 
     /// The message without decoration.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Every mistake of a file, this one first.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
-        std::iter::once(self).chain(&self.more)
+        std::iter::once(self).chain(&self.0.more)
     }
 
     /// `line:column` in the user's file, counted from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
-        let text = self.source.as_ref()?.inner();
-        let before = &text[..text.floor_char_boundary(self.label.as_ref()?.offset())];
+        let text = self.0.source.as_ref()?.inner();
+        let offset = self.0.label.as_ref()?.offset();
+        // An offset inside a character counts as its start.
+        let before = &text[..(0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at))?];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 
     /// The remedy, where there is one.
     pub fn remedy(&self) -> Option<String> {
-        self.suggestion.iter().chain(&self.help).cloned().reduce(|first, then| format!("{first} {then}"))
+        self.0.suggestion.iter().chain(&self.0.help).cloned().reduce(|first, then| format!("{first} {then}"))
     }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = &self.0.origin {
             write!(f, "{origin}: ")?;
         }
-        f.write_str(&self.message)?;
-        for cause in &self.causes {
+        f.write_str(&self.0.message)?;
+        for cause in &self.0.causes {
             write!(f, ": {cause}")?;
         }
         Ok(())
@@ -251,11 +255,11 @@ impl Diagnostic for Failure {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+        self.0.source.as_ref().map(|source| source as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.label.iter().cloned()))
+        Some(Box::new(self.0.label.iter().cloned()))
     }
 }
 
