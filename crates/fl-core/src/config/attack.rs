@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::neurotoxin::Observe;
+
 /// A backdoor attack.
 ///
 /// Two threat models. With `attackers`, that many of the sampled clients are replaced in each of `rounds` rounds from
@@ -47,12 +49,16 @@ pub struct AttackTable {
     pub batch: Option<usize>,
     /// Weight decay of the poisoned training.
     pub weight_decay: f64,
-    /// Factor on the malicious update.
-    pub boost: f64,
+    /// Factor on the malicious update; absent means W over the attackers for `name = "boost"` (model replacement), else 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boost: Option<f64>,
     /// Factor on the malicious loss (CommEfficient's `mal_boost`).
     pub loss_boost: f64,
     /// Scales the update up to the server's bound `clip.l2` where it is shorter.
     pub scale_to_clip: bool,
+    /// Scales the update up to this norm where it is shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_to: Option<f64>,
     /// PGD: after each local step the weight change is projected into this ball; absent means `clip.l2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub radius: Option<f64>,
@@ -93,9 +99,10 @@ impl Default for AttackTable {
             epochs: None,
             batch: None,
             weight_decay: 0.0,
-            boost: 1.0,
+            boost: None,
             loss_boost: 1.0,
             scale_to_clip: false,
+            scale_to: None,
             radius: None,
             mask_top_fraction: 0.05,
             observe: Observe::GlobalDelta,
@@ -165,15 +172,4 @@ pub enum PoisonFrom {
     Train,
     /// The test set, and measured on the same images, as CommEfficient does.
     Test,
-}
-
-/// What a Neurotoxin attacker observes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Observe {
-    /// The difference of the last two global models, which every participant can see.
-    #[default]
-    GlobalDelta,
-    /// The gradient of clean data that the attacker holds.
-    CleanGrad,
 }

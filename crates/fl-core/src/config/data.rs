@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ashlar_data::{Column, Fit};
 use serde::{Deserialize, Serialize};
 
 /// The data set and its partition over clients.
@@ -24,6 +25,26 @@ pub struct DataTable {
     pub test: Option<usize>,
     /// The first so many test examples are for choosing settings (`val_acc`); accuracies are on the others.
     pub validation: usize,
+    /// Whether channels are scaled to mean 0 and standard deviation 1 (of the training part).
+    pub standardise: bool,
+    /// Image folders: side in pixels that every image is brought to; absent means that all have one size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// Image folders: how an image that is not square is brought to `size`.
+    pub fit: Fit,
+    /// Image folders: whether colours are dropped.
+    pub grey: bool,
+    /// Procedural sets: how many writers there are (for the natural partition).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
+    /// CSV: whether the first line names the columns.
+    pub header: bool,
+    /// CSV and JSONL: the column or field that holds the class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Column>,
+    /// CSV and JSONL: the column or field that says who made the example (for the natural partition).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Column>,
     /// Number of clients.
     pub clients: usize,
     /// How examples are given to clients.
@@ -43,6 +64,14 @@ impl Default for DataTable {
             train: None,
             test: None,
             validation: 0,
+            standardise: false,
+            size: None,
+            fit: Fit::Crop,
+            grey: false,
+            groups: None,
+            header: true,
+            label: None,
+            group: None,
             clients: 100,
             partition: PartitionName::Iid,
             alpha: 0.9,

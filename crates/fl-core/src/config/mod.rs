@@ -17,7 +17,6 @@ pub use server::{ClipTable, Collective, DefenceName, DefenceTable, DistTable, Ha
 
 use ashlar_models::ModelSpec;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Everything that decides a run's numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -47,10 +46,18 @@ impl RunConfig {
     /// Whether clients train locally and send weight changes, rather than one gradient.
     pub fn local_training(&self) -> bool {
         match self.server.mode {
-            crate::Mode::Fedavg => true,
-            crate::Mode::Sparsefed => self.client.epochs > 1 || self.client.lr.is_some(),
+            crate::Mode::FedAvg => true,
+            crate::Mode::SparseFed => self.client.epochs > 1 || self.client.lr.is_some(),
             _ => false,
         }
+    }
+
+    /// The server's bound on an update: `clip.l2`, times the clients' learning rate where `clip.times_lr` says so.
+    /// `factor` is the schedule's.
+    pub fn clip_bound(&self, l2: f64, factor: f64) -> f64 {
+        let times_lr = self.clip.times_lr.unwrap_or(self.server.mode == crate::Mode::SparseFed);
+        let lr = self.client.lr.filter(|_| times_lr && self.local_training());
+        crate::sparsefed::clip_bound(l2, lr.map(|lr| lr * factor))
     }
 
     /// The settings as TOML, defaults written out.
@@ -59,14 +66,5 @@ impl RunConfig {
     /// None in practice: every table serialises.
     pub fn to_toml(&self) -> crate::Result<String> {
         toml::to_string(self).map_err(|error| crate::Error::setting("config", error, "tables that TOML can hold"))
-    }
-
-    /// SHA-256 over the resolved settings, in hexadecimal: equal hashes mean equal numbers.
-    ///
-    /// # Errors
-    /// As [`to_toml`](Self::to_toml).
-    pub fn hash(&self) -> crate::Result<String> {
-        let digest = Sha256::digest(self.to_toml()?.as_bytes());
-        Ok(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }

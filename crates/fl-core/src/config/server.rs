@@ -128,9 +128,13 @@ pub enum Optimizer {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipTable {
-    /// L2 bound L; with local training in mode `sparsefed` it is L times the clients' learning rate.
+    /// L2 bound L on each update.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l2: Option<f64>,
+    /// With local training, whether the bound is L times the clients' learning rate (weight changes contain it);
+    /// absent means true in mode `sparsefed` and false elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_lr: Option<bool>,
 }
 
 /// What replaces the mean of the updates.
@@ -183,6 +187,18 @@ pub enum DefenceName {
 }
 
 impl DefenceName {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::NormClip,
+        Self::WeakDp,
+        Self::Median,
+        Self::TrimmedMean,
+        Self::Krum,
+        Self::MultiKrum,
+        Self::Bulyan,
+    ];
+
     /// Its name in TOML.
     pub const fn name(self) -> &'static str {
         match self {

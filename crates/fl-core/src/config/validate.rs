@@ -2,7 +2,7 @@
 
 use crate::{Error, Mode, Result};
 
-use super::{AttackKind, AttackTable, DefenceName, LocalError, Optimizer, RunConfig, Trigger};
+use super::{AttackKind, AttackTable, DefenceName, LocalError, Observe, Optimizer, RunConfig, Trigger};
 
 impl RunConfig {
     /// Refuses settings that can't work, naming the first key.
@@ -222,7 +222,8 @@ impl RunConfig {
         }
         found.positive("attack.lr", attack.lr);
         found.positive("attack.radius", attack.radius);
-        found.positive("attack.boost", Some(attack.boost));
+        found.positive("attack.scale_to", attack.scale_to);
+        found.positive("attack.boost", attack.boost);
         found.positive("attack.loss_boost", Some(attack.loss_boost));
         found.within("attack.weight_decay", attack.weight_decay, 0.0, f64::MAX, "0 or more");
         found.within("attack.kappa", attack.kappa, 0.0, 1.0, "an accuracy in [0, 1]");
@@ -245,6 +246,10 @@ impl RunConfig {
         }
         if attack.scale_to_clip && self.clip.l2.is_none() {
             found.conflict("attack.scale_to_clip", "clip.l2", "there is no bound to scale up to: set clip.l2");
+        }
+        let observes = attack.name == AttackKind::Neurotoxin && attack.observe == Observe::GlobalDelta;
+        if observes && attack.start == 0 {
+            found.add("attack.start", 0, "at least 1: before round 1 there is no global step to observe");
         }
         if matches!(self.server.mode, Mode::LocalTopk) {
             found.conflict("attack.name", "server.mode", "attacks are not built for local-topk");

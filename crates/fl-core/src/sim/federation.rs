@@ -62,6 +62,14 @@ impl DataTable {
             seed: self.seed.unwrap_or(0),
             train: self.train,
             test: self.test,
+            standardise: self.standardise,
+            size: self.size,
+            fit: self.fit,
+            grey: self.grey,
+            groups: self.groups,
+            header: self.header,
+            label: self.label.clone(),
+            group: self.group.clone(),
             ..DataSpec::default()
         }
     }

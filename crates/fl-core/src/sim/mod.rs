@@ -7,8 +7,10 @@
 //! Memory: the model, W updates of d floats, the server's state, and what the mode lets clients remember
 //! (`server.state_limit_mb`).
 
+mod backdoor;
 mod evaluate;
 mod federation;
+mod poison;
 mod record;
 mod round;
 mod run;
@@ -16,17 +18,20 @@ mod save;
 mod setup;
 mod state;
 
+pub use backdoor::Backdoor;
 pub use evaluate::{accuracy, logits};
 pub use federation::Federation;
 pub use record::{Record, hash_weights};
+pub use save::open_checkpoint;
 pub use run::{Surroundings, Watcher, run};
 
 use ashlar_data::sampler::{EpochExhaust, Uniform};
 use ashlar_models::VisionModel;
 
 use crate::{
-    Result, ServerAlgo, Update, aggregate::Aggregator, bytes::Accountant, client::Pool, config::RunConfig,
+    Result, ServerAlgo, SketchConfig, Update, aggregate::Aggregator, bytes::Accountant, client::Pool, config::RunConfig,
 };
+use poison::AttackLog;
 use state::ClientStates;
 
 /// A federation, its model and its server, between two rounds.
@@ -44,6 +49,11 @@ pub struct Simulation {
     w: Vec<f32>,
     /// The weights before the last round: what an attacker compares with.
     before: Vec<f32>,
+    sketch_each: Option<SketchConfig>,
+    backdoor: Option<Backdoor>,
+    attack_log: AttackLog,
+    /// Test accuracy after the last attack round.
+    acc_at_end: Option<f64>,
     dropped: usize,
     pool: Pool,
     spare: Vec<Vec<f32>>,

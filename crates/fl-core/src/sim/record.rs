@@ -1,10 +1,10 @@
 //! What a round leaves in `metrics.jsonl`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One round's figures; what was not measured, or has no meaning in the mode, is null.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// Round, counted from 0.
     pub round: usize,
@@ -42,6 +42,8 @@ pub struct Record {
     pub certificate_gain: Option<f64>,
     /// Malicious updates in the round.
     pub attackers: usize,
+    /// Share of the attack's largest coordinates that are also among the largest of what the attacker observed.
+    pub attack_overlap: Option<f64>,
     /// Updates that were dropped: not finite, of a wrong length, or missing.
     pub dropped_nonfinite: usize,
     /// Hash of the weights' bits after the round.

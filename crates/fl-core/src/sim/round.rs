@@ -5,7 +5,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::{
-    Aggregate, Error, Lr, Mode, Result, Update,
+    Aggregate, Error, Lr, Mode, Result, Update, Values,
+    bytes::{Bytes, Upload},
     client::{Hook, Learner, LocalSgd, clip_norm},
     exact::{Divisor, Reduction, reduce},
     fetchsgd::reduce_sketched,
@@ -38,11 +39,19 @@ impl Simulation {
         record.lr = client_lr.unwrap_or(server_lr);
 
         let draws = self.draw();
-        let answers = self.work(draws, client_lr)?;
+        let participants: Vec<u32> = draws.iter().map(|draw| draw.client).collect();
+        let down = self.accountant.download(self.round as u32, &participants)?;
+        (record.bytes_down_paper, record.bytes_down_wire) = (down.paper, down.wire);
+        let (malicious, honest) = self.part(draws);
+        let answers = self.work(honest, client_lr)?;
         record.train_loss = mean_loss(&answers);
-        let participants: Vec<u32> = answers.iter().map(|answer| answer.draw.client).collect();
-        let expected = answers.len();
+        let expected = participants.len();
         let mut updates = self.collect(answers);
+        if !malicious.is_empty() {
+            record.attackers = malicious.len();
+            let poisoned = self.poison(&malicious, &updates, factor, &mut record)?;
+            updates.extend(poisoned);
+        }
         record.clip_fraction = self.clip(&mut updates, factor);
 
         record.dropped_nonfinite = expected - updates.len();
@@ -64,9 +73,10 @@ impl Simulation {
                 self.states.put(*client, state);
             }
         }
-        self.count_bytes(&mut record, &participants, &updates);
+        self.accountant.weights_changed(self.round as u32, &self.before, &self.w)?;
+        self.count_uploads(&mut record, &participants, &updates);
         self.spare.extend(updates.into_iter().filter_map(|update| match update.values {
-            crate::Values::Dense(values) if values.len() == self.w.len() => Some(values),
+            Values::Dense(values) if values.len() == self.w.len() => Some(values),
             _ => None,
         }));
 
@@ -82,6 +92,40 @@ impl Simulation {
         record.wall_s = start.elapsed().as_secs_f64();
         self.last = record.clone();
         Ok(record)
+    }
+
+    /// Malicious and honest clients of a round.
+    fn part(&self, draws: Vec<Draw>) -> (Vec<Draw>, Vec<Draw>) {
+        let malicious = self.malicious(&draws);
+        let (bad, good): (Vec<_>, Vec<_>) =
+            draws.into_iter().enumerate().partition(|(place, _)| malicious.binary_search(place).is_ok());
+        let without_places = |draws: Vec<(usize, Draw)>| draws.into_iter().map(|(_, draw)| draw).collect();
+        (without_places(bad), without_places(good))
+    }
+
+    /// Counts what the round's clients sent: all that took part, whether or not their update could be used.
+    fn count_uploads(&mut self, record: &mut Record, participants: &[u32], updates: &[Update]) {
+        let (d, server) = (self.w.len(), &self.config.server);
+        let common = match server.mode {
+            Mode::Sketch => Upload::Table {
+                cells: server.rows as usize * server.cols.unwrap_or(0) as usize,
+                fixed: self.config.dist.exact,
+            },
+            _ => Upload::Dense { d },
+        };
+        let mut sum = Bytes::default();
+        if server.mode == Mode::LocalTopk {
+            for update in updates {
+                if let Values::Sparse(sparse) = &update.values {
+                    sum += self.accountant.upload(Upload::Sparse(sparse));
+                }
+            }
+        } else {
+            for _ in participants {
+                sum += self.accountant.upload(common);
+            }
+        }
+        (record.bytes_up_paper, record.bytes_up_wire) = (sum.paper, sum.wire);
     }
 
     /// Learning rates of a round: the clients', with local training, and the server's.
@@ -156,13 +200,23 @@ impl Simulation {
         Ok(answers)
     }
 
+    /// A dense vector as a client's update in this mode.
+    pub(super) fn as_update(&self, draw: &Draw, values: Vec<f32>) -> Update {
+        let (client, n) = (draw.client, draw.examples.len() as u64);
+        let update = if self.config.local_training() {
+            Update::delta(client, n, values)
+        } else {
+            Update::gradient(client, n, values)
+        };
+        if self.config.server.mode == Mode::SparseFed { update.unweighted() } else { update }
+    }
+
     /// Turns a client's vector into what it sends.
     fn finish(&self, draw: &Draw, state: &mut ClientState, mut values: Vec<f32>) -> Result<Update> {
         let (client, n) = (draw.client, draw.examples.len() as u64);
         let table = &self.config.client;
         if self.config.local_training() {
-            let update = Update::delta(client, n, values);
-            return Ok(if self.config.server.mode == Mode::SparseFed { update.unweighted() } else { update });
+            return Ok(self.as_update(draw, values));
         }
         if self.config.server.mode != Mode::Sketch {
             clip_norm(&mut values, table.max_grad_norm);
@@ -181,8 +235,7 @@ impl Simulation {
             values.copy_from_slice(&state.velocity);
             return Ok(Update { scale: 1.0, ..Update::gradient(client, n, values) });
         }
-        let update = Update::gradient(client, n, values);
-        Ok(if self.config.server.mode == Mode::SparseFed { update.unweighted() } else { update })
+        Ok(self.as_update(draw, values))
     }
 
     /// Takes the updates that arrived, and puts the clients' memories back.
@@ -221,8 +274,8 @@ impl Simulation {
         let clipped: usize = updates
             .par_iter_mut()
             .map(|update| match &mut update.values {
-                crate::Values::Dense(values) => usize::from(clip_l2(values, bound)),
-                crate::Values::Sparse(_) => 0,
+                Values::Dense(values) => usize::from(clip_l2(values, bound)),
+                Values::Sparse(_) => 0,
             })
             .sum();
         Some(clipped as f64 / updates.len().max(1) as f64)
@@ -254,16 +307,29 @@ impl Simulation {
         if dropped > max_drop { Err(Error::TooManyDropped { dropped, clients, max_drop }) } else { Ok(()) }
     }
 
+    /// Accuracies after the round, where they are due.
     fn evaluate(&mut self, record: &mut Record) -> Result<()> {
-        let (round, server) = (self.round, &self.config.server);
-        let due = round.is_multiple_of(server.eval_every) || round == server.rounds;
-        if !due {
+        let (done, server, attack) = (self.round, &self.config.server, &self.config.attack);
+        let attack_ends = attack.is_on() && done == attack.end();
+        let due = done.is_multiple_of(server.eval_every) || done == server.rounds || attack_ends;
+        let watched = attack.is_on() && done > attack.start && done <= attack.end() + attack.horizon;
+        if !due && !watched {
             return Ok(());
         }
         let w = self.model.bind(&self.w)?;
-        record.test_acc = Some(accuracy(&self.model, &w, &self.data.test)?);
-        if let Some(validation) = &self.data.validation {
-            record.val_acc = Some(accuracy(&self.model, &w, validation)?);
+        if due {
+            record.test_acc = Some(accuracy(&self.model, &w, &self.data.test)?);
+            if let Some(validation) = &self.data.validation {
+                record.val_acc = Some(accuracy(&self.model, &w, validation)?);
+            }
+        }
+        if attack_ends {
+            self.acc_at_end = record.test_acc;
+        }
+        if let Some(backdoor) = self.backdoor.as_ref().filter(|_| watched) {
+            let found = accuracy(&self.model, &w, &backdoor.test)?;
+            record.backdoor_acc = Some(found);
+            self.attack_log.curve.push((record.round as u32, found));
         }
         Ok(())
     }

@@ -4,17 +4,16 @@ use ashlar_data::sampler::{self, EpochExhaust, Uniform};
 use ashlar_models::VisionModel;
 
 use crate::{
-    Error, Mode, Result, ServerSpec,
+    Error, HashFamily, Mode, Result, ServerSpec,
     aggregate::{self, Aggregator},
     bytes::Accountant,
     certify,
     client::Pool,
     config::{AttackTable, DefenceName, HashName, Optimizer, RunConfig, Sampling},
     optim::Rule,
-    sketch_family,
 };
 
-use super::{Federation, Record, Sampler, Simulation, state::ClientStates};
+use super::{Backdoor, Federation, Record, Sampler, Simulation, poison::AttackLog, state::ClientStates};
 
 impl Simulation {
     /// Builds model, server and memory; fills in what the settings leave open.
@@ -30,10 +29,18 @@ impl Simulation {
         config.resolve(d, classes)?;
         let w = match &config.server.init {
             None => model.init_flat(),
-            Some(path) => super::save::read_weights(path, d)?,
+            Some(path) => super::save::read_weights(path, &model)?,
         };
         let sampler = sampler(&config, &data)?;
-        let server = server_spec(&config, d)?.build()?;
+        let spec = server_spec(&config, d)?;
+        let server = spec.build()?;
+        let clips_sketches = config.client.max_grad_norm > 0.0;
+        let sketch_each = (config.server.mode == Mode::Sketch && (config.server.sketch_per_client || clips_sketches))
+            .then(|| spec.sketch_config());
+        let backdoor = match config.attack.is_on() {
+            true => Some(Backdoor::new(&config.attack, &data.train, &data.test, config.seed)?),
+            false => None,
+        };
         Ok(Self {
             sampler,
             server,
@@ -41,6 +48,10 @@ impl Simulation {
             accountant: Accountant::new(d, config.data.clients),
             states: ClientStates::new(&config, d)?,
             round: 0,
+            sketch_each,
+            backdoor,
+            attack_log: AttackLog::default(),
+            acc_at_end: None,
             before: w.clone(),
             w,
             dropped: 0,
