@@ -16,7 +16,9 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Error, LabelledSet, Result, Split, rng};
+use ashlar_kernels::rng;
+
+use crate::{Error, LabelledSet, Result, Split};
 
 /// Side of a picture in pixels.
 pub const SIDE: usize = 16;
