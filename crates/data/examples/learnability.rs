@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut line = String::new();
             for epoch in 0..epochs {
                 let progress = epoch as f32 / epochs as f32;
-                let rate = 0.15 * (1.0 - progress);
+                let rate = get(3, 20) as f32 / 1000.0 * (1.0 - progress);
                 for batch in Shuffled::new(split.train.len() as u32, 20, seed)?.epoch(epoch as u64) {
                     net.step(&split.train, &batch, rate);
                 }

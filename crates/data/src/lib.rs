@@ -7,7 +7,6 @@ pub mod partition;
 mod paths;
 pub mod procedural;
 pub mod read;
-mod rng;
 pub mod sampler;
 mod set;
 mod spec;

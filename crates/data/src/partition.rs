@@ -15,12 +15,13 @@
 //! The two Dirichlet definitions are both called "Dirichlet α" in papers and are not the same: a small α gives
 //! few clients a class in the first, and few classes a client in the second.
 
+use ashlar_kernels::rng;
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, LabelledSet, Result, rng};
+use crate::{Error, LabelledSet, Result};
 
 /// How examples are divided; in TOML `{ kind = "dirichlet", alpha = 0.9 }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -4,10 +4,11 @@
 //! for round `t` and gets what the undisturbed run got. [`EpochExhaust`] goes through a federation's data, so it has a
 //! [state](ExhaustState) of one cursor a client, which is saved in the checkpoint.
 
+use ashlar_kernels::rng;
 use rand::{Rng, seq::SliceRandom, seq::index};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, partition::apportion, rng};
+use crate::{Error, Result, partition::apportion};
 
 /// The clients of a partition that hold at least one example.
 pub fn eligible(parts: &[Vec<u32>]) -> Vec<u32> {
