@@ -92,7 +92,7 @@ impl BarPlot {
         let axis = self.layout(if canvas.size == Size::Wide { 6 } else { 3 });
         let x = |v: f64| left + axis.share(v) * (right - left);
 
-        let thick = if many { 15.0 } else { 20.0 };
+        let thick = if many { 17.0 } else { 20.0 };
         let head = if beside { 0.0 } else { font * 1.5 };
         let group = head + self.series.len().max(1) as f64 * thick + if many { 14.0 } else { 10.0 };
         let bottom = top + group * self.categories.len() as f64 + 4.0;
@@ -105,7 +105,7 @@ impl BarPlot {
                 let middle = y + (self.series.len().max(1) as f64 * thick) / 2.0 + font * 0.35;
                 canvas.text((0.0, middle), Anchor::Start, "", category, left);
             } else {
-                canvas.text((0.0, y + font), Anchor::Start, "", category, w);
+                canvas.text((0.0, y + font), Anchor::Start, "name", category, w);
             }
             for (s, series) in self.series.iter().enumerate() {
                 let Some(bar) = series.bars.get(i) else { continue };
