@@ -1,0 +1,3 @@
+//! Sets made from a seed, with no download: the defaults of experiments and tests.
+
+pub mod images;

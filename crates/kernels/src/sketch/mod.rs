@@ -1,0 +1,420 @@
+//! Count-sketches: a vector of `d` coordinates in a table of `rows · cols` cells, linear, mergeable.
+//!
+//! A coordinate i adds `sign_r(i)·x[i]` to cell `bucket_r(i)` of each row r; its estimate is the median over the rows of
+//! `sign_r(i)·cell`. Heavy coordinates come back, the rest is noise of size ‖x‖₂/√cols (Charikar, Chen and
+//! Farach-Colton, 2002). FetchSGD's server works on such tables alone.
+//!
+//! ```
+//! use ashlar_kernels::sketch::{CountSketch, SketchConfig};
+//!
+//! let config = SketchConfig::new(10_000, 5, 1_000, 42);
+//! let mut gradient = vec![0.0; 10_000];
+//! (gradient[7], gradient[5_000]) = (3.0, -2.0);
+//!
+//! // Two workers sketch a half each; the sum of the sketches is the sketch of the sum.
+//! let (mut left, mut right) = (CountSketch::new(config)?, CountSketch::new(config)?);
+//! left.accumulate(&gradient[..4_000], 0)?;
+//! right.accumulate(&gradient[4_000..], 4_000)?;
+//! left.merge(&right)?;
+//!
+//! let top = left.unsketch(2)?;
+//! assert_eq!((top.idx(), top.val()), (&[7, 5_000][..], &[3.0, -2.0][..]));
+//! # Ok::<(), ashlar_kernels::Error>(())
+//! ```
+
+mod config;
+mod fixed;
+mod hash;
+
+use std::borrow::Cow;
+
+pub use config::{SketchConfig, TableKind};
+pub use fixed::{quantise, scale_for};
+pub use hash::{Coefficients, HashFamily, fmix_place};
+
+use crate::{Error, Result, SparseVec};
+
+/// A count-sketch.
+#[derive(Clone, Debug)]
+pub struct CountSketch {
+    config: SketchConfig,
+    hasher: hash::Hasher,
+    table: Table,
+}
+
+#[derive(Clone, Debug)]
+enum Table {
+    F32(Vec<f32>),
+    Fixed {
+        cells: Vec<i64>,
+        /// No |cell| exceeds it, so that most sums need no overflow check.
+        bound: u64,
+        scale_log2: i32,
+    },
+}
+
+impl CountSketch {
+    /// A sketch of the zero vector.
+    ///
+    /// # Errors
+    /// A configuration that can't work ([`SketchConfig::check`]).
+    pub fn new(config: SketchConfig) -> Result<Self> {
+        config.check()?;
+        let cells = config.cells() as usize;
+        let table = match config.table {
+            TableKind::F32 => Table::F32(vec![0.0; cells]),
+            TableKind::Fixed { scale_log2 } => Table::Fixed { cells: vec![0; cells], bound: 0, scale_log2 },
+        };
+        Ok(Self::with_table(config, table))
+    }
+
+    /// From an f32 table, row after row.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; a table of another size, or a configuration that says `Fixed`.
+    pub fn from_table_f32(config: SketchConfig, table: Vec<f32>) -> Result<Self> {
+        config.check()?;
+        if config.table != TableKind::F32 {
+            return Err(kind("from_table_f32", "F32", config.table.name()));
+        }
+        check_cells(&config, table.len())?;
+        Ok(Self::with_table(config, Table::F32(table)))
+    }
+
+    /// From a fixed-point table, row after row.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; a table of another size, or a configuration that says `F32`.
+    pub fn from_table_fixed(config: SketchConfig, table: Vec<i64>) -> Result<Self> {
+        config.check()?;
+        let TableKind::Fixed { scale_log2 } = config.table else {
+            return Err(kind("from_table_fixed", "Fixed", config.table.name()));
+        };
+        check_cells(&config, table.len())?;
+        let bound = max_abs(&table);
+        Ok(Self::with_table(config, Table::Fixed { cells: table, bound, scale_log2 }))
+    }
+
+    fn with_table(config: SketchConfig, table: Table) -> Self {
+        let hasher = hash::Hasher::new(config.hash, config.d, config.rows, config.cols, config.seed);
+        Self { config, hasher, table }
+    }
+
+    /// What makes this sketch addable to others.
+    pub fn config(&self) -> &SketchConfig {
+        &self.config
+    }
+
+    /// The f32 table, row after row; empty when the table is fixed-point.
+    pub fn table_f32(&self) -> &[f32] {
+        match &self.table {
+            Table::F32(table) => table,
+            Table::Fixed { .. } => &[],
+        }
+    }
+
+    /// The fixed-point table, row after row; empty when the table is f32.
+    pub fn table_fixed(&self) -> &[i64] {
+        match &self.table {
+            Table::F32(_) => &[],
+            Table::Fixed { cells, .. } => cells,
+        }
+    }
+
+    /// Bucket and sign (true for −) of coordinate `i` in `row`.
+    ///
+    /// # Errors
+    /// A coordinate or row that isn't there.
+    pub fn place(&self, row: u32, i: u64) -> Result<(u64, bool)> {
+        self.check_range(i, 1)?;
+        if row >= self.config.rows {
+            return Err(Error::OutOfRange { offset: row as u64, end: row as u64 + 1, d: self.config.rows as u64 });
+        }
+        Ok(self.hasher.place(row as usize, i, self.config.cols))
+    }
+
+    /// Sets every cell to 0.
+    pub fn clear(&mut self) {
+        match &mut self.table {
+            Table::F32(table) => table.fill(0.0),
+            Table::Fixed { cells, bound, .. } => {
+                cells.fill(0);
+                *bound = 0;
+            }
+        }
+    }
+
+    /// Adds the coordinates `offset..offset + x.len()` of a vector.
+    ///
+    /// # Errors
+    /// Coordinates past `d`. On a fixed-point table also NaN, infinity and overflow; the table is then unchanged.
+    /// (An f32 table takes NaN and infinity; [`Self::unsketch`] refuses them.)
+    pub fn accumulate(&mut self, x: &[f32], offset: u64) -> Result<()> {
+        self.check_range(offset, x.len() as u64)?;
+        let indices = |at: usize| offset + at as u64;
+        self.add_values(x, indices)
+    }
+
+    /// Adds a sparse vector of length `d`.
+    ///
+    /// # Errors
+    /// As [`Self::accumulate`]; a vector of another length.
+    pub fn accumulate_sparse(&mut self, x: &SparseVec) -> Result<()> {
+        if x.len() != self.config.d {
+            return Err(Error::LengthMismatch {
+                left_name: "the sketched vector",
+                left: self.config.d,
+                right_name: "the sparse vector",
+                right: x.len(),
+            });
+        }
+        let idx = x.idx();
+        self.add_values(x.val(), |at| idx[at] as u64)
+    }
+
+    /// Adds coordinates that are quantised already ([`quantise`] with the table's scale).
+    ///
+    /// # Errors
+    /// Coordinates past `d`, overflow (the table is then unchanged), an f32 table.
+    pub fn accumulate_fixed(&mut self, x: &[i64], offset: u64) -> Result<()> {
+        self.check_range(offset, x.len() as u64)?;
+        if matches!(self.table, Table::F32(_)) {
+            return Err(kind("accumulate_fixed", "Fixed", "F32"));
+        }
+        self.add_integers(x, |at| offset + at as u64)
+    }
+
+    fn add_values(&mut self, x: &[f32], index: impl Fn(usize) -> u64) -> Result<()> {
+        let (rows, cols) = (self.config.rows as usize, self.config.cols as usize);
+        match &mut self.table {
+            Table::F32(table) => {
+                for row in 0..rows {
+                    let cells = &mut table[row * cols..(row + 1) * cols];
+                    for (at, &x) in x.iter().enumerate() {
+                        let (bucket, minus) = self.hasher.place(row, index(at), cols as u64);
+                        cells[bucket as usize] += if minus { -x } else { x };
+                    }
+                }
+                Ok(())
+            }
+            Table::Fixed { scale_log2, .. } => {
+                let scale_log2 = *scale_log2;
+
+                let mut integers = vec![0; x.len()];
+                quantise(x, scale_log2, &mut integers)?;
+                self.add_integers(&integers, index)
+            }
+        }
+    }
+
+    fn add_integers(&mut self, x: &[i64], index: impl Fn(usize) -> u64) -> Result<()> {
+        let (rows, cols) = (self.config.rows as usize, self.config.cols as usize);
+        let Table::Fixed { cells, bound, scale_log2 } = &mut self.table else { return Ok(()) };
+        let mut sum = cells.clone();
+        for row in 0..rows {
+            let cells = &mut sum[row * cols..(row + 1) * cols];
+            for (at, &x) in x.iter().enumerate() {
+                let (bucket, minus) = self.hasher.place(row, index(at), cols as u64);
+                let cell = &mut cells[bucket as usize];
+                let next = if minus { cell.checked_sub(x) } else { cell.checked_add(x) };
+                *cell = next.ok_or(Error::Overflow { what: "the sum", index: index(at), scale_log2: *scale_log2 })?;
+            }
+        }
+        *bound = max_abs(&sum);
+        *cells = sum;
+        Ok(())
+    }
+
+    /// Adds another sketch's vector.
+    ///
+    /// # Errors
+    /// Another configuration (the field and both values), overflow (this sketch is then unchanged).
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.config.same_as(&other.config)?;
+        match (&mut self.table, &other.table) {
+            (Table::F32(table), Table::F32(other)) => {
+                for (cell, other) in table.iter_mut().zip(other) {
+                    *cell += other;
+                }
+                Ok(())
+            }
+            (Table::Fixed { .. }, Table::Fixed { cells: other, .. }) => {
+                self.map_cells(|at, cell| cell.checked_add(other[at]))
+            }
+            _ => Err(kind("merge", "the other sketch's kind", "another")),
+        }
+    }
+
+    /// Multiplies the vector by `factor`. Fixed-point cells are rounded half to even, exactly.
+    ///
+    /// # Errors
+    /// On a fixed-point table: overflow, or a factor that isn't finite (the table is then unchanged).
+    pub fn scale(&mut self, factor: f32) -> Result<()> {
+        if let Table::F32(table) = &mut self.table {
+            for cell in table {
+                *cell *= factor;
+            }
+            return Ok(());
+        }
+        self.map_cells(|_, cell| fixed::scale_cell(cell, factor))
+    }
+
+    /// Adds `factor` times another sketch's vector; product and sum are each rounded.
+    ///
+    /// # Errors
+    /// As [`Self::merge`] and [`Self::scale`].
+    pub fn add_scaled(&mut self, other: &Self, factor: f32) -> Result<()> {
+        self.config.same_as(&other.config)?;
+        match (&mut self.table, &other.table) {
+            (Table::F32(table), Table::F32(other)) => {
+                for (cell, other) in table.iter_mut().zip(other) {
+                    *cell += factor * other;
+                }
+                Ok(())
+            }
+            (Table::Fixed { .. }, Table::Fixed { cells: other, .. }) => {
+                self.map_cells(|at, cell| fixed::scale_cell(other[at], factor).and_then(|x| cell.checked_add(x)))
+            }
+            _ => Err(kind("add_scaled", "the other sketch's kind", "another")),
+        }
+    }
+
+    /// Sets every cell to 0 in which the other sketch is not 0 (FetchSGD's masking); returns how many cells that were.
+    ///
+    /// # Errors
+    /// Another configuration.
+    pub fn zero_where_nonzero(&mut self, other: &Self) -> Result<u64> {
+        self.config.same_as(&other.config)?;
+        let mut masked = 0;
+        match (&mut self.table, &other.table) {
+            (Table::F32(table), Table::F32(other)) => {
+                for (cell, other) in table.iter_mut().zip(other) {
+                    if *other != 0.0 {
+                        *cell = 0.0;
+                        masked += 1;
+                    }
+                }
+            }
+            (Table::Fixed { cells, .. }, Table::Fixed { cells: other, .. }) => {
+                for (cell, other) in cells.iter_mut().zip(other) {
+                    if *other != 0 {
+                        *cell = 0;
+                        masked += 1;
+                    }
+                }
+            }
+            _ => return Err(kind("zero_where_nonzero", "the other sketch's kind", "another")),
+        }
+        Ok(masked)
+    }
+
+    /// The estimate of coordinate `i`: the median over the rows (of an even number of rows, which only csvec has, the
+    /// lower middle one).
+    ///
+    /// # Errors
+    /// A coordinate past `d`.
+    pub fn estimate(&self, i: u64) -> Result<f32> {
+        self.check_range(i, 1)?;
+        let (rows, cols) = (self.config.rows as usize, self.config.cols);
+        let table = self.values();
+        let mut estimates: Vec<f32> = (0..rows)
+            .map(|row| {
+                let (bucket, minus) = self.hasher.place(row, i, cols);
+                let cell = table[row * cols as usize + bucket as usize];
+                if minus { -cell } else { cell }
+            })
+            .collect();
+        let (_, median, _) = estimates.select_nth_unstable_by((rows - 1) / 2, f32::total_cmp);
+        Ok(*median)
+    }
+
+    /// The `k` coordinates of the largest estimated magnitude, with their estimates; ties keep the lowest index.
+    ///
+    /// Estimates are never stored for all coordinates.
+    ///
+    /// # Errors
+    /// k = 0 or above `d`; 2³² coordinates or more; NaN or infinity in the table.
+    pub fn unsketch(&self, k: u64) -> Result<SparseVec> {
+        let d = self.config.d;
+        if d >= 1 << 32 {
+            return Err(Error::TooLong { len: d, call: "CountSketch::estimate" });
+        }
+        let k = crate::topk::Count::Exact(k).resolve(d).map_err(|error| match error {
+            Error::KTooLarge { k, len, .. } => Error::KTooLarge { k, len, of: "the sketched vector".to_owned() },
+            other => other,
+        })?;
+        if let Some((at, &value)) = self.values().iter().enumerate().find(|(_, cell)| !cell.is_finite()) {
+            return Err(Error::NonFinite { what: "the sketch table", index: at as u64, value });
+        }
+        let estimates: Vec<f32> = (0..d).map(|i| self.estimate(i)).collect::<Result<_>>()?;
+        Ok(crate::topk::select(&estimates, crate::topk::Count::Exact(k))?.0)
+    }
+
+    /// Estimate of the vector's Euclidean norm: the square root of the median over the rows of Σ cell².
+    pub fn l2(&self) -> f64 {
+        let table = self.values();
+        let mut sums: Vec<f64> = table
+            .chunks(self.config.cols as usize)
+            .map(|row| row.iter().map(|&cell| cell as f64 * cell as f64).sum())
+            .collect();
+        let middle = (sums.len() - 1) / 2;
+        let (_, median, _) = sums.select_nth_unstable_by(middle, f64::total_cmp);
+        median.sqrt()
+    }
+
+    /// The same sketch with an f32 table: fixed-point cells rounded to f32 and divided by 2^`scale_log2`.
+    pub fn to_f32(&self) -> Self {
+        let config = SketchConfig { table: TableKind::F32, ..self.config };
+        Self { config, hasher: self.hasher.clone(), table: Table::F32(self.values().into_owned()) }
+    }
+
+    fn values(&self) -> Cow<'_, [f32]> {
+        match &self.table {
+            Table::F32(table) => Cow::Borrowed(table),
+            Table::Fixed { cells, scale_log2, .. } => {
+                let unit = fixed::power_of_two(-scale_log2);
+                Cow::Owned(cells.iter().map(|&cell| cell as f32 * unit).collect())
+            }
+        }
+    }
+
+    /// Replaces every fixed-point cell, or none if one overflows.
+    fn map_cells(&mut self, next: impl Fn(usize, i64) -> Option<i64>) -> Result<()> {
+        let Table::Fixed { cells, bound, scale_log2 } = &mut self.table else { return Ok(()) };
+        let mut mapped = Vec::with_capacity(cells.len());
+        for (at, &cell) in cells.iter().enumerate() {
+            let overflow = Error::Overflow { what: "the table", index: at as u64, scale_log2: *scale_log2 };
+            mapped.push(next(at, cell).ok_or(overflow)?);
+        }
+        *bound = max_abs(&mapped);
+        *cells = mapped;
+        Ok(())
+    }
+
+    fn check_range(&self, offset: u64, len: u64) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.config.d => Ok(()),
+            end => Err(Error::OutOfRange { offset, end: end.unwrap_or(u64::MAX), d: self.config.d }),
+        }
+    }
+}
+
+fn max_abs(cells: &[i64]) -> u64 {
+    cells.iter().map(|cell| cell.unsigned_abs()).max().unwrap_or(0)
+}
+
+fn kind(operation: &'static str, expected: &'static str, found: &'static str) -> Error {
+    Error::TableKind { operation, expected, found }
+}
+
+fn check_cells(config: &SketchConfig, len: usize) -> Result<()> {
+    if config.cells() == len as u64 {
+        return Ok(());
+    }
+    Err(Error::LengthMismatch {
+        left_name: "the configuration (rows · cols)",
+        left: config.cells(),
+        right_name: "the table",
+        right: len as u64,
+    })
+}
