@@ -185,7 +185,7 @@ impl BitMask {
             });
         }
         if let Some(last) = words.last_mut()
-            && len % 64 != 0
+            && !len.is_multiple_of(64)
         {
             *last &= (1 << (len % 64)) - 1;
         }
@@ -252,7 +252,7 @@ impl BitMask {
     pub fn complement(&self) -> Self {
         let mut words: Vec<u64> = self.words.iter().map(|word| !word).collect();
         if let Some(last) = words.last_mut()
-            && self.len % 64 != 0
+            && !self.len.is_multiple_of(64)
         {
             *last &= (1 << (self.len % 64)) - 1;
         }

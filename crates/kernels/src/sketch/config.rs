@@ -90,7 +90,7 @@ impl SketchConfig {
         if self.rows > MAX_ROWS {
             return refuse("rows", self.rows.to_string(), "at most 64 rows");
         }
-        if self.rows % 2 == 0 && !csvec {
+        if self.rows.is_multiple_of(2) && !csvec {
             let rule =
                 "rows must be odd, so that the median is one of the estimates (only the csvec family takes even rows)";
             return refuse("rows", self.rows.to_string(), rule);

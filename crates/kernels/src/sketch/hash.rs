@@ -59,7 +59,7 @@ impl Hasher {
                 let blocks = blocks.max(1);
                 // torch draws small ranges from single words, signs first; one block draws nothing.
                 let (flips, offsets) = if blocks > 1 {
-                    let flips = (0..blocks).map(|_| twister.next_u32() % 2 == 0).collect();
+                    let flips = (0..blocks).map(|_| twister.next_u32().is_multiple_of(2)).collect();
                     let range = |twister: &mut Mt19937| {
                         if cols >= 1 << 32 { twister.next_u64() % cols } else { twister.next_u32() as u64 % cols }
                     };
@@ -85,7 +85,7 @@ impl Hasher {
                 let [a, b, h1, h2, h3, h4] = coef[row];
                 let i = i % P;
                 let sign = poly61(poly61(poly61(h1, i, h2), i, h3), i, h4);
-                (poly61(a, i, b) % cols, sign % 2 == 0)
+                (poly61(a, i, b) % cols, sign & 1 == 0)
             }
             Self::Csvec { coef, tokens, offsets, flips } => {
                 let (block, token) = ((i / tokens) as usize, i % tokens);
@@ -119,7 +119,7 @@ fn csvec_place(coef: &[u64; 6], token: u64, cols: u64) -> (u64, bool) {
     let bucket = a.wrapping_mul(token).wrapping_add(b).rem_euclid(P as i64) as u64 % cols;
     let sign = h1.wrapping_mul(token).wrapping_add(h2).wrapping_mul(token).wrapping_add(h3);
     let sign = sign.wrapping_mul(token).wrapping_add(h4).rem_euclid(P as i64);
-    (bucket, sign % 2 == 0)
+    (bucket, sign & 1 == 0)
 }
 
 fn splitmix_coefficients(rows: u32, seed: u64) -> Vec<[u64; 6]> {

@@ -1,0 +1,9 @@
+//! The CPU kernels against their oracles, laws and bad inputs.
+
+mod common;
+mod recall;
+mod sketch_laws;
+mod sketch_oracles;
+mod sparse;
+mod topk_laws;
+mod topk_oracles;
