@@ -6,8 +6,9 @@ mod export;
 mod html;
 pub mod model;
 mod number;
-mod svg;
+pub mod svg;
 
 pub use error::{Error, Result};
 pub use model::*;
 pub use number::Format;
+pub use svg::Size;

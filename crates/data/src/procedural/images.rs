@@ -42,7 +42,7 @@ const INVERTED: (f32, f32) = (0.3, 0.2);
 /// Largest offset of a shape from the middle, in pixels.
 const SHIFT: f32 = 2.0;
 /// Half the range of the uniform noise summed over three draws.
-const NOISE: f32 = 0.22;
+const NOISE: f32 = 0.4;
 
 /// How many pictures to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ struct Picture {
 impl Picture {
     fn draw(class: u32, writer: &Writer, rng: &mut ChaCha8Rng) -> Self {
         let middle = SIDE as f32 / 2.0;
-        let contrast = writer.contrast * between(rng, 0.55, 0.75);
+        let contrast = writer.contrast * between(rng, 0.40, 0.70);
         let base = between(rng, 0.1, 0.25);
         let inverted = rng.random::<f32>() < writer.inverted;
         Self {

@@ -36,7 +36,7 @@ pub(crate) mod one {
     use super::*;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
-        pub(crate) fn serialize<S: Serializer>(v: &f64, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(v: &f64, to: S) -> Result<S::Ok, S::Error> {
         Lossless(*v).serialize(to)
     }
 
