@@ -1,68 +1,52 @@
-//! Ashlar's chores: `cargo xtask` lists them.
+//! Ashlar's chores: `cargo xtask` lists them, `cargo xtask NAME` does one.
 
 mod packaged;
+mod ptx;
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-};
+use std::process::ExitCode;
 
-type Outcome<T = ()> = Result<T, String>;
-
-/// A chore: its name, one line of help, and the function that does it.
 struct Chore {
     name: &'static str,
-    help: &'static str,
-    run: fn(&[String]) -> Outcome,
+    usage: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<(), String>,
 }
 
-const CHORES: &[Chore] = &[Chore {
-    name: "packaged",
-    help: "build and run the README's library example against the packaged crates, outside the workspace",
-    run: packaged::packaged,
-}];
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "packaged",
+        usage: "packaged",
+        about: "build and run the README's library example against the packaged crates, outside the workspace",
+        run: packaged::packaged,
+    },
+    Chore {
+        name: "ptx",
+        usage: "ptx [--check | --install]",
+        about: "compile kernels/*.cu to kernels/ptx (lowered, assembled for every architecture, with MANIFEST.toml); \
+            --check: only compare; --install: put the compiler into .cuda/",
+        run: ptx::run,
+    },
+];
 
+#[allow(clippy::print_stdout, clippy::print_stderr)]
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((name, rest)) = args.split_first() else {
-        say("chores (cargo xtask NAME):");
+        println!("cargo xtask CHORE\n");
         for chore in CHORES {
-            say(&format!("  {:<10} {}", chore.name, chore.help));
+            println!("  {:26} {}", chore.usage, chore.about);
         }
         return ExitCode::SUCCESS;
     };
     let Some(chore) = CHORES.iter().find(|chore| chore.name == name) else {
-        complain(&format!("no chore is called `{name}`; `cargo xtask` lists them"));
+        eprintln!("error: no chore is called `{name}`; `cargo xtask` lists them");
         return ExitCode::from(2);
     };
     match (chore.run)(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            complain(&message);
+            eprintln!("error: {message}");
             ExitCode::FAILURE
         }
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the one place where chores speak")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where chores complain")]
-fn complain(line: &str) {
-    eprintln!("error: {line}");
-}
-
-fn workspace_root() -> Outcome<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .ok_or_else(|| "xtask has no parent folder".to_owned())
-}
-
-/// Runs a command with its output shown; its failure is the chore's.
-fn run(command: &mut Command) -> Outcome {
-    let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
 }

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use crate::{Outcome, run, workspace_root};
+type Outcome<T = ()> = Result<T, String>;
 
 /// Library crates whose packages the example may use, in the order of their dependencies.
 const PUBLISHED: &[&str] = &[
@@ -27,7 +27,7 @@ const PUBLISHED: &[&str] = &[
 
 /// `cargo xtask packaged`
 pub fn packaged(_args: &[String]) -> Outcome {
-    let root = workspace_root()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask has no parent folder")?.to_owned();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let mut package = Command::new("cargo");
     package.current_dir(&root).args(["package", "--locked", "--no-verify", "--allow-dirty"]);
@@ -84,4 +84,9 @@ fn wrap(body: &str) -> String {
 
 fn write(path: &Path, text: &str) -> Outcome {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn run(command: &mut Command) -> Outcome {
+    let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
 }

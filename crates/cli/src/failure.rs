@@ -228,6 +228,11 @@ impl Failure {
         Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 
+    /// What the place in the user's file is labelled with, for instance a suggestion.
+    pub fn label(&self) -> Option<&str> {
+        self.0.label.as_ref()?.label()
+    }
+
     /// The remedy, where there is one.
     pub fn remedy(&self) -> Option<String> {
         self.0.suggestion.iter().chain(&self.0.help).cloned().reduce(|first, then| format!("{first} {then}"))
