@@ -53,17 +53,15 @@ impl Source {
     /// Parses the text without checking keys.
     ///
     /// # Errors
-    /// Every syntax error with its place.
+    /// The first syntax error with its place.
     pub fn table(&self) -> Result<Table, Failure> {
+        // The first error alone: what follows a syntax error is read wrongly and blamed for nothing.
+        let invalid = |message: &str, span| self.failure([Mistake::new(format!("invalid TOML: {message}"), span)]);
         let (_, errors) = DeTable::parse_recoverable(&self.text);
-        if !errors.is_empty() {
-            return Err(self.failure(
-                errors.iter().map(|error| Mistake::new(format!("invalid TOML: {}", error.message()), error.span())),
-            ));
+        if let Some(error) = errors.first() {
+            return Err(invalid(error.message(), error.span()));
         }
-        self.text
-            .parse::<Table>()
-            .map_err(|error| self.failure([Mistake::new(format!("invalid TOML: {}", error.message()), error.span())]))
+        self.text.parse::<Table>().map_err(|error| invalid(error.message(), error.span()))
     }
 
     /// A failure that points at the entry `path` of this text (`["server", "lr"]`), or at no place if it isn't there.

@@ -169,7 +169,7 @@ fn settle(experiment: &Experiment, state: &mut State) {
             continue;
         }
         let name = &planned.stage.name;
-        match choose(&mut points, planned.stage.select.as_deref()) {
+        match choose(&mut points, planned.stage.select.as_deref(), planned.stage.toward) {
             Ok(best) => {
                 state.chosen[stage] = Some(best);
                 if points.len() > 1 {
@@ -268,7 +268,7 @@ fn gather(experiment: &Experiment, out: &Path, results: &BTreeMap<Unit, Value>) 
                     .collect(),
             })
             .collect();
-        let chosen = choose(&mut points, planned.stage.select.as_deref())
+        let chosen = choose(&mut points, planned.stage.select.as_deref(), planned.stage.toward)
             .map_err(|problem| Failure::usage(format!("stage `{}`: in its result {problem}", planned.stage.name)))?;
         stages.push(StageOutcome { points, chosen });
     }

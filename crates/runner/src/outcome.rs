@@ -59,12 +59,12 @@ impl StageOutcome {
     }
 }
 
-/// The best point by the mean of `select` over seeds: the largest, or with `-` in front the smallest; the first of
-/// equals; a NaN is worse than any number. Fills in the scores.
+/// The best point by the mean of `select` over seeds: the largest, or with `-` in front the smallest, or the nearest to
+/// `toward`; the first of equals; a NaN is worse than any number. Fills in the scores.
 ///
 /// # Errors
 /// As [`metric::number`].
-pub fn choose(points: &mut [PointOutcome], select: Option<&str>) -> Result<usize, String> {
+pub fn choose(points: &mut [PointOutcome], select: Option<&str>, toward: Option<f64>) -> Result<usize, String> {
     let Some(select) = select else { return Ok(0) };
     let (key, sign) = select.strip_prefix('-').map_or((select, 1.0), |key| (key, -1.0));
     let mut best: Option<(usize, f64)> = None;
@@ -74,7 +74,11 @@ pub fn choose(points: &mut [PointOutcome], select: Option<&str>) -> Result<usize
             sum += metric::number(&run.result, key)?;
         }
         point.score = sum / point.runs.len() as f64;
-        let rank = if point.score.is_nan() { f64::NEG_INFINITY } else { sign * point.score };
+        let rank = match toward {
+            _ if point.score.is_nan() => f64::NEG_INFINITY,
+            Some(target) => -(point.score - target).abs(),
+            None => sign * point.score,
+        };
         if best.is_none_or(|(_, best)| rank > best) {
             best = Some((index, rank));
         }
