@@ -78,7 +78,7 @@ pub struct Screened<'a> {
 }
 
 /// Checks lengths and directions, drops what is not finite, measures the rest.
-pub fn screen<'a>(updates: &'a [Update], d: usize) -> Result<Screened<'a>> {
+pub fn screen(updates: &[Update], d: usize) -> Result<Screened<'_>> {
     for update in updates {
         expect_len(&format!("the update of client {}", update.client), update.values.len(), d)?;
         if update.direction != updates[0].direction {
@@ -222,20 +222,19 @@ impl Reduction {
 fn ordered_mean(screened: &Screened<'_>, d: usize, weight: f64) -> Vec<f32> {
     let mut mean = vec![0.0f32; d];
     mean.par_chunks_mut(LEAF).enumerate().for_each(|(leaf, out)| {
-        let mut sum = [0.0f64; LEAF];
-        let sum = &mut sum[..out.len()];
+        let mut sum = vec![0.0f64; out.len()];
         for update in &screened.kept {
             let scale = update.scale;
             for_range(
                 &update.values,
                 leaf * LEAF,
-                sum,
+                &mut sum,
                 |sum, x| sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum += scale * f64::from(x)),
                 |sum, x| *sum += scale * f64::from(x),
             );
         }
         for (out, sum) in out.iter_mut().zip(sum) {
-            *out = (*sum / weight) as f32;
+            *out = (sum / weight) as f32;
         }
     });
     mean

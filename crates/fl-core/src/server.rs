@@ -91,7 +91,9 @@ impl Aggregate {
             return Ok(mean);
         }
         let mut mean = mean.into_owned();
-        mean.iter_mut().for_each(|x| *x = -*x);
+        for x in &mut mean {
+            *x = -*x;
+        }
         Ok(Cow::Owned(mean))
     }
 
@@ -100,11 +102,13 @@ impl Aggregate {
     pub fn sketched(&self, config: &SketchConfig) -> Result<CountSketch> {
         let mut sketch = match &self.content {
             Content::Mean(mean) => {
+                expect_len("the aggregate", mean.len(), config.d as usize)?;
                 let mut sketch = CountSketch::new(SketchConfig { table: TableKind::F32, ..*config })?;
                 sketch.accumulate(mean, 0)?;
                 sketch
             }
             Content::Fixed(sum) => {
+                expect_len("the aggregate", sum.q.len(), config.d as usize)?;
                 let table = TableKind::Fixed { scale_log2: sum.scale_log2 };
                 let mut sketch = CountSketch::new(SketchConfig { table, ..*config })?;
                 sketch.accumulate_fixed(&sum.q, 0)?;

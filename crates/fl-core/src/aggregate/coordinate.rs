@@ -26,7 +26,7 @@ impl Aggregator for Median {
         Ok(by_columns(updates.rows(), updates.d(), |sorted, out| {
             for (lane, out) in out.iter_mut().enumerate() {
                 let (low, high) = (sorted[(n - 1) / 2][lane], sorted[n / 2][lane]);
-                *out = ((f64::from(low) + f64::from(high)) / 2.0) as f32;
+                *out = f64::midpoint(f64::from(low), f64::from(high)) as f32;
             }
         }))
     }
