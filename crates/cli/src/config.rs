@@ -134,6 +134,7 @@ pub fn apply_set(table: &mut Table, set: &str) -> Result<(), Failure> {
         .parse::<Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("v"))
+        .or_else(|| value.strip_prefix('.').and_then(|digits| format!("0.{digits}").parse().ok()).map(Value::Float))
         .unwrap_or_else(|| Value::String(value.to_owned()));
     insert(table, &keys, value).map_err(|key| Failure::usage(format!("`--set {set}`: `{key}` is not a table")))
 }
@@ -364,6 +365,8 @@ mod tests {
     fn a_set_wins_over_the_file_and_supplies_missing_keys() {
         let run = check("[dp]\nclip_norm = 1.0\n", &["name=b", "dp.clip_norm=2.5"]).unwrap();
         assert_eq!(run, Run { name: "b".to_owned(), dp: Dp { clip_norm: 2.5, steps: 0 } });
+        // People write .3, which TOML doesn't know.
+        assert_eq!(check("name = 'a'", &["dp.clip_norm=.3"]).unwrap().dp.clip_norm, 0.3);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use ashlar_cli::{Answer, Failure, GlobalArgs, stage::StageCommand};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{reproduce, run};
+use crate::{doctor, reproduce, run};
 
 /// Trustworthy-learning experiments: federated training, its compression, attacks and defences, from a file to a report.
 #[derive(Parser, Debug)]
@@ -31,6 +31,10 @@ pub enum Command {
     /// Federated learning: train, attack, defend, measure.
     #[command(name = "fl-core", visible_alias = "fl", subcommand, arg_required_else_help = true)]
     FlCore(ashlar_fl_core::cli::Command),
+    /// List, fetch and look at data sets.
+    Data(ashlar_data::cli::Command),
+    /// Say what this binary and this machine can do, and what `--device auto` takes.
+    Doctor(doctor::DoctorCommand),
     /// Print the completion script of a shell.
     #[command(after_help = "Example:\n  ashlar completions bash > ~/.local/share/bash-completion/completions/ashlar")]
     Completions {
@@ -54,6 +58,8 @@ fn dispatch(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(command) => run::run(command, &stages()),
         Command::Reproduce(command) => reproduce::run(command, cli.global.format, &stages()),
         Command::FlCore(command) => ashlar_fl_core::cli::run(command, &cli.global),
+        Command::Data(command) => ashlar_data::cli::run(command, &cli.global),
+        Command::Doctor(_) => doctor::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ashlar", &mut script);
