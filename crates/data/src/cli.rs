@@ -126,9 +126,17 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// The folder that `load` would take a set from, judged by the folder's presence.
+/// The folder that holds a set's files, where there is one.
 fn holding_folder(set: &catalog::Set) -> Option<PathBuf> {
-    paths::set_dirs(set.name, None).into_iter().find(|folder| folder.is_dir())
+    let holds = |folder: &Path| {
+        set.files.iter().all(|file| {
+            let plain = file.name.trim_end_matches(".gz");
+            // What archives unpack to stands for them.
+            crate::read::find(folder, &[plain]).is_some()
+                || plain.ends_with(".tar") && crate::read::find(folder, &["data_batch_1.bin", "train.bin"]).is_some()
+        })
+    };
+    paths::set_dirs(set.name, None).into_iter().find(|folder| holds(folder))
 }
 
 #[cfg(feature = "http")]

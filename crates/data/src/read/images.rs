@@ -16,6 +16,8 @@ use crate::{DataSpec, Error, Fit, LabelledSet, Result, error::Place};
 
 /// Largest side of an image file, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// Deflate's 1032 : 1 on one-bit pixels; JPEG spends a bit on 64 pixels at least.
+const MAX_PIXELS_A_BYTE: u64 = 1032 * 8;
 /// Most memory that decoding one image may take.
 const MAX_DECODE: u64 = 256 << 20;
 
@@ -115,9 +117,14 @@ fn is_image(path: &Path) -> bool {
 /// Decodes one image into channel-first bytes and its shape; `path` is for messages.
 pub fn parse(path: &Path, bytes: &[u8], spec: &DataSpec) -> Result<([usize; 3], Vec<u8>)> {
     let broken = |problem: String| format_error(path, Place::File, problem, "replace or remove the file");
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| broken(format!("not readable ({error})")))?;
+    let open = || ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let unreadable =
+        |error: &dyn std::fmt::Display| broken(format!("not a PNG or JPEG image that can be read ({error})"));
+    let (width, height) = open().map_err(|e| unreadable(&e))?.into_dimensions().map_err(|e| unreadable(&e))?;
+    if u64::from(width) * u64::from(height) > (bytes.len() as u64).saturating_mul(MAX_PIXELS_A_BYTE) {
+        return Err(broken(format!("announces {width} × {height} pixels, more than {} bytes can hold", bytes.len())));
+    }
+    let mut reader = open().map_err(|e| unreadable(&e))?;
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);

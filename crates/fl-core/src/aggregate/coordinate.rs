@@ -3,6 +3,8 @@
 //! Columns are sorted sixteen at a time by Batcher's odd-even merge network: a comparator is a minimum and a maximum of
 //! sixteen-wide rows, without branches. About n·log₂²n/4 comparators a block of columns.
 
+use std::array;
+
 use rayon::prelude::*;
 
 use super::{Aggregator, UpdateMatrix};
@@ -98,14 +100,11 @@ fn odd_even_merge(n: usize) -> Vec<(u32, u32)> {
 
 fn sort_columns(block: &mut [[f32; WIDTH]], network: &[(u32, u32)]) {
     for &(low, high) in network {
-        let (head, tail) = block.split_at_mut(high as usize);
-        let (a, b) = (&mut head[low as usize], &mut tail[0]);
-        for (a, b) in a.iter_mut().zip(b) {
-            let (x, y) = (*a, *b);
-            // Not f32::min and max: those leave open which zero is the smaller.
-            *a = if y < x { y } else { x };
-            *b = if y < x { x } else { y };
-        }
+        let (low, high) = (low as usize, high as usize);
+        let (x, y) = (block[low], block[high]);
+        // Not f32::min and max: those leave open which zero is the smaller.
+        block[low] = array::from_fn(|i| if y[i] < x[i] { y[i] } else { x[i] });
+        block[high] = array::from_fn(|i| if y[i] < x[i] { x[i] } else { y[i] });
     }
 }
 
