@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// A set that has to be on the disk is not there.
     #[error(
-        "no data for `{name}`: {} is not there; set `path` or ASHLAR_DATA{}",
+        "no data for `{name}`: looked for {}; set `path` or ASHLAR_DATA{}",
         list(tried),
         if *fetchable { format!(", or run `ashlar data fetch {name}`") } else { String::new() }
     )]

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    DataSpec, Error, LabelledSet, Result, Split, catalog, paths, procedural,
+    DataSpec, Error, Fit, LabelledSet, Result, Split, catalog, paths, procedural,
     read::{self, cifar, idx},
+    sampler::Stratified,
 };
 
 /// Loads the set that `spec` names, cut to the sizes it asks for.
@@ -12,6 +13,7 @@ use crate::{
 /// Named sets on the disk are looked for at `spec.path`, in `ASHLAR_DATA` (default `../shared/data`) and in the cache
 /// folder; the error of a missing one names all of them.
 pub fn load(spec: &DataSpec) -> Result<Split> {
+    check_fields(spec)?;
     let split = match spec.name.as_str() {
         "procedural-images" => {
             let default = procedural::images::Config::default();
@@ -24,15 +26,92 @@ pub fn load(spec: &DataSpec) -> Result<Split> {
         }
         "mnist10k" => mnist10k(spec)?,
         "mnist" | "fashion-mnist" | "idx" => {
+            if spec.name == "idx" {
+                needs_path(spec)?;
+            }
             let classes = catalog::classes(&spec.name);
             let [train, test] = [&TRAIN, &TEST].map(|files| idx_part(spec, files, classes.clone()));
             Split { train: train?, test: test?, validation: None }
         }
-        "cifar10" | "cifar-binary" => cifar10(spec)?,
+        "cifar10" => cifar10(spec)?,
+        "cifar-binary" => {
+            needs_path(spec)?;
+            cifar10(spec)?
+        }
         "cifar100" => cifar100(spec)?,
-        name => return Err(Error::UnknownSet { name: name.to_owned(), known: catalog::names() }),
+        "csv" => return held_out(&read::table::labelled(needs_path(spec)?, spec)?, spec),
+        "image-folder" => match read::images::read(needs_path(spec)?, spec)? {
+            (train, Some(test)) => Split { train, test, validation: None },
+            (all, None) => return held_out(&all, spec),
+        },
+        name => return Err(not_this_kind(name, catalog::Kind::Labelled)),
     };
     finish(split, spec)
+}
+
+/// A set without a test part, divided at random.
+fn held_out(all: &LabelledSet, spec: &DataSpec) -> Result<Split> {
+    let (train, test) = hold_out(all.labels(), spec)?;
+    // The test part has its size already; `finish` cuts the rest.
+    let split = Split { train: all.subset(&train), test: all.subset(&test), validation: None };
+    finish(split, &DataSpec { test: None, ..spec.clone() })
+}
+
+/// Holds out `spec.test` examples (a fifth if left out), at random with every class in proportion; both parts keep the
+/// set's order.
+pub(crate) fn hold_out(labels: &[u32], spec: &DataSpec) -> Result<(Vec<u32>, Vec<u32>)> {
+    let count = spec.test.unwrap_or(labels.len() / 5);
+    if count == 0 || count >= labels.len() {
+        return Err(too_few("test", count.max(1).saturating_add(1), labels.len()));
+    }
+    let test = Stratified::new(labels, count, spec.seed)?.round(0);
+    let mut held = vec![false; labels.len()];
+    for &index in &test {
+        held[index as usize] = true;
+    }
+    let train = (0u32..).zip(&held).filter(|(_, held)| !**held).map(|(index, _)| index).collect();
+    Ok((train, test))
+}
+
+/// Refuses keys that the named set does not read: a key without effect is a mistake of its author.
+pub(crate) fn check_fields(spec: &DataSpec) -> Result<()> {
+    let name = spec.name.as_str();
+    let procedural = matches!(name, "procedural-images" | "procedural-text");
+    let (table, folder) = (matches!(name, "csv" | "jsonl"), name == "image-folder");
+    let unread = [
+        ("path", spec.path.is_some() && procedural, "a procedural set has no file"),
+        ("groups", spec.groups.is_some() && !procedural, "only procedural sets choose how many groups there are"),
+        ("label", spec.label.is_some() && !table, "only `csv` and `jsonl` have a label column"),
+        ("group", spec.group.is_some() && !table, "only `csv` and `jsonl` have a group column"),
+        ("text", !spec.text.is_empty() && !table, "only `csv` and `jsonl` have text columns"),
+        ("header", !spec.header && name != "csv", "only `csv` has a header"),
+        ("size", spec.size.is_some() && !folder, "only `image-folder` resizes"),
+        ("fit", spec.fit != Fit::default() && !folder, "only `image-folder` resizes"),
+        ("grey", spec.grey && !folder, "only `image-folder` drops colours"),
+    ];
+    match unread.into_iter().find(|(_, set, _)| *set) {
+        Some((field, _, why)) => Err(Error::value(field, format!("not read for `{name}`: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// The path of a set that is a format.
+pub(crate) fn needs_path(spec: &DataSpec) -> Result<&Path> {
+    let path = spec.path.as_deref();
+    let path = path.ok_or_else(|| Error::value("path", format!("missing: `{}` needs a file or folder", spec.name)))?;
+    if path.exists() { Ok(path) } else { Err(missing(&spec.name, vec![path.to_owned()])) }
+}
+
+/// No set of this name gives this kind of examples.
+pub(crate) fn not_this_kind(name: &str, kind: catalog::Kind) -> Error {
+    let (is, call) = match kind {
+        catalog::Kind::Labelled => ("text", "load_text"),
+        catalog::Kind::Text => ("no text", "load"),
+    };
+    if catalog::names().contains(&name) {
+        return Error::value("name", format!("`{name}` is {is}; it loads with `{call}`"));
+    }
+    Error::UnknownSet { name: name.to_owned(), known: catalog::names() }
 }
 
 /// Cuts to the sizes asked for, takes the validation part off, and scales.
@@ -109,7 +188,7 @@ fn locate<const N: usize>(name: &str, dirs: &[PathBuf], files: &[&str; N]) -> Re
     Err(missing(name, dirs.iter().flat_map(|dir| files.iter().map(move |file| dir.join(file))).collect()))
 }
 
-fn missing(name: &str, tried: Vec<PathBuf>) -> Error {
+pub(crate) fn missing(name: &str, tried: Vec<PathBuf>) -> Error {
     Error::Missing {
         name: name.to_owned(),
         tried,

@@ -56,10 +56,11 @@ impl Shaping {
             }
         };
         match *self {
-            Self::ScaleUpTo { l2 } | Self::Project { l2 } => positive("attack.l2", l2),
             Self::Boost { factor } => positive("attack.boost", f64::from(factor)),
             Self::PerfectKnowledge { k: 0, .. } => Err(Error::setting("attack.k", 0, "at least 1")),
-            Self::PerfectKnowledge { l2, .. } => positive("attack.l2", l2),
+            Self::ScaleUpTo { l2 } | Self::Project { l2 } | Self::PerfectKnowledge { l2, .. } => {
+                positive("attack.l2", l2)
+            }
         }
     }
 
@@ -101,7 +102,9 @@ pub fn scale_up_to(x: &mut [f32], l2: f64) {
     let norm = norm_sq(x).sqrt();
     if norm > 0.0 && norm < l2 {
         let factor = l2 / norm;
-        x.iter_mut().for_each(|x| *x = (f64::from(*x) * factor) as f32);
+        for x in x {
+            *x = (f64::from(*x) * factor) as f32;
+        }
     }
 }
 

@@ -239,7 +239,9 @@ impl Accountant {
         let seen = narrow(named("seen", self.seen.len())?);
         let totals = named("totals", 5)?;
         let mut changed_in = vec![0u64; last_changed.iter().max().map_or(1, |max| *max as usize + 1)];
-        last_changed.iter().for_each(|at| changed_in[*at as usize] += 1);
+        for at in &last_changed {
+            changed_in[*at as usize] += 1;
+        }
         self.totals = Totals {
             up: Bytes { paper: totals[0] as u64, wire: totals[1] as u64 },
             down: Bytes { paper: totals[2] as u64, wire: totals[3] as u64 },

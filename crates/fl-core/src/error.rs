@@ -109,6 +109,33 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Stopped by Ctrl-C.
+    #[error("stopped after round {round}{}", if *saved { "; --resume goes on from there" } else { "; nothing was saved, since there is no --out" })]
+    Interrupted {
+        /// Rounds done.
+        round: usize,
+        /// Whether a checkpoint holds them.
+        saved: bool,
+    },
+    /// A file can't be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: std::path::PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Data sets and partitions.
+    #[error(transparent)]
+    Data(#[from] ashlar_data::Error),
+    /// Models.
+    #[error(transparent)]
+    Models(#[from] ashlar_models::Error),
+    /// Schedules and run folders.
+    #[error(transparent)]
+    Train(#[from] ashlar_train::Error),
     /// Top-k, sketches and quantisation.
     #[error(transparent)]
     Kernels(#[from] ashlar_kernels::Error),
@@ -121,7 +148,12 @@ impl Error {
             Self::TooManyDropped { .. }
             | Self::NoUpdates { .. }
             | Self::Diverged { .. }
-            | Self::FixedOverflow { .. } => false,
+            | Self::FixedOverflow { .. }
+            | Self::Interrupted { .. }
+            | Self::Io { .. } => false,
+            Self::Data(error) => error.is_input(),
+            Self::Models(error) => error.is_input(),
+            Self::Train(error) => error.is_input(),
             Self::Kernels(error) => error.is_input(),
             _ => true,
         }

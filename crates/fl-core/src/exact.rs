@@ -78,7 +78,7 @@ pub struct Screened<'a> {
 }
 
 /// Checks lengths and directions, drops what is not finite, measures the rest.
-pub fn screen<'a>(updates: &'a [Update], d: usize) -> Result<Screened<'a>> {
+pub fn screen(updates: &[Update], d: usize) -> Result<Screened<'_>> {
     for update in updates {
         expect_len(&format!("the update of client {}", update.client), update.values.len(), d)?;
         if update.direction != updates[0].direction {
@@ -119,18 +119,22 @@ pub fn fixed_sum(screened: &Screened<'_>, d: usize, scale_log2: i32) -> Result<F
     }
     let unit = exp2(scale_log2);
     let mut q = vec![0i64; d];
-    q.par_chunks_mut(LEAF).enumerate().for_each(|(leaf, out)| {
+    q.par_chunks_mut(SPAN).enumerate().for_each(|(span, out)| {
+        // How often MAGIC_BITS was added to each coordinate.
+        let mut marks = 0i64;
         for update in &screened.kept {
             let factor = update.scale * unit;
             for_range(
                 &update.values,
-                leaf * LEAF,
+                span * SPAN,
                 out,
-                |out, x| add_quantised(out, x, factor),
-                |out, x| {
-                    *out = out.wrapping_add((f64::from(x) * factor).round_ties_even() as i64);
-                },
+                |out, x| marks += add_quantised(out, x, factor),
+                |out, x| *out = out.wrapping_add((f64::from(x) * factor).round_ties_even() as i64),
             );
+        }
+        let marks = marks.wrapping_mul(MAGIC_BITS);
+        for q in out {
+            *q = q.wrapping_sub(marks);
         }
     });
     Ok(FixedSum { scale_log2, q })
@@ -141,7 +145,7 @@ fn for_range<T>(
     values: &Values,
     start: usize,
     out: &mut [T],
-    dense: impl Fn(&mut [T], &[f32]),
+    mut dense: impl FnMut(&mut [T], &[f32]),
     one: impl Fn(&mut T, f32),
 ) {
     match values {
@@ -156,15 +160,26 @@ fn for_range<T>(
     }
 }
 
-/// out += round-half-even(x·factor), for |x·factor| < 2^62.
+/// Coordinates that a task sums over all clients: accumulators and a client's values stay in the first cache.
+const SPAN: usize = 2048;
+/// 1.5·2^52: added to a float below 2^51 it rounds it to the nearest even integer and leaves that in the low bits.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+const MAGIC_BITS: i64 = MAGIC.to_bits() as i64;
+
+/// out += round-half-even(x·factor), for |x·factor| ≤ 2^62, plus `MAGIC_BITS` as often as is returned.
 ///
-/// Adding 1.5·2^52 rounds a float below 2^51 to the nearest even integer and leaves that integer in its low bits; split
-/// into multiples of 2^32 and the rest (exact: both fit 53 bits) the same works up to 2^82, and the loop vectorises
-/// without any instruction newer than SSE2.
-fn add_quantised(out: &mut [i64], x: &[f32], factor: f64) {
-    const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5·2^52
-    const MAGIC_BITS: i64 = MAGIC.to_bits() as i64;
-    const HIGH: f64 = 4_294_967_296.0; // 2^32
+/// No instruction newer than SSE2 is needed, and the loops vectorise.
+fn add_quantised(out: &mut [i64], x: &[f32], factor: f64) -> i64 {
+    if f64::from(peak(x)) * factor.abs() < 2_251_799_813_685_248.0 {
+        // All below 2^51.
+        for (out, &x) in out.iter_mut().zip(x) {
+            let y = f64::from(x) * factor + MAGIC;
+            *out = out.wrapping_add(y.to_bits() as i64);
+        }
+        return 1;
+    }
+    // In multiples of 2^32 and the rest; exact, since both fit 53 bits.
+    const HIGH: f64 = 4_294_967_296.0;
     for (out, &x) in out.iter_mut().zip(x) {
         let y = f64::from(x) * factor;
         let high = y * (1.0 / HIGH) + MAGIC;
@@ -173,6 +188,22 @@ fn add_quantised(out: &mut [i64], x: &[f32], factor: f64) {
         let low = (low.to_bits() as i64).wrapping_sub(MAGIC_BITS);
         *out = out.wrapping_add((high << 32).wrapping_add(low));
     }
+    0
+}
+
+/// max |x|.
+fn peak(x: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [0.0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().fold(0.0, |a, b| larger(a, b.abs()));
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, x.abs());
+        }
+    }
+    lanes.into_iter().fold(rest, larger)
 }
 
 /// Sums a round's updates into one aggregate.
@@ -222,20 +253,19 @@ impl Reduction {
 fn ordered_mean(screened: &Screened<'_>, d: usize, weight: f64) -> Vec<f32> {
     let mut mean = vec![0.0f32; d];
     mean.par_chunks_mut(LEAF).enumerate().for_each(|(leaf, out)| {
-        let mut sum = [0.0f64; LEAF];
-        let sum = &mut sum[..out.len()];
+        let mut sum = vec![0.0f64; out.len()];
         for update in &screened.kept {
             let scale = update.scale;
             for_range(
                 &update.values,
                 leaf * LEAF,
-                sum,
+                &mut sum,
                 |sum, x| sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum += scale * f64::from(x)),
                 |sum, x| *sum += scale * f64::from(x),
             );
         }
         for (out, sum) in out.iter_mut().zip(sum) {
-            *out = (*sum / weight) as f32;
+            *out = (sum / weight) as f32;
         }
     });
     mean

@@ -18,6 +18,7 @@
 //! Masks are compared with [`top_overlap`]. Ties in |g_obs| mask the lowest index. Cost: one top-k over d numbers a round.
 
 use std::ops::Range;
+use std::slice;
 
 use ashlar_kernels::topk::{self, Count};
 use serde::{Deserialize, Serialize};
@@ -58,9 +59,9 @@ impl Mask {
             return Err(Error::setting("mask_top_fraction", mask_top_fraction, "a number in [0, 1)"));
         }
         let mut keep = vec![true; g_obs.len()];
-        let whole = [0..g_obs.len()];
+        let whole = 0..g_obs.len();
         let tensors = match scope {
-            Scope::Global => &whole[..],
+            Scope::Global => slice::from_ref(&whole),
             Scope::PerTensor(tensors) => tensors,
         };
         for tensor in tensors {

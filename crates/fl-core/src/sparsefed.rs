@@ -76,7 +76,9 @@ pub fn clip_l2(x: &mut [f32], bound: f64) -> bool {
     let above = norm > bound && norm.is_finite();
     if above {
         let factor = (bound / norm) as f32;
-        x.iter_mut().for_each(|x| *x *= factor);
+        for x in x {
+            *x *= factor;
+        }
     }
     above
 }

@@ -48,10 +48,14 @@ pub fn forward(layers: &[Layer], vars: &[(String, Var)], x: &Tensor) -> Result<T
             }
             Layer::Relu => x.relu()?,
             Layer::MaxPool(size) => {
-                // candle's backward wants sides that the pool divides.
-                let (_, _, height, width) = x.dims4()?;
-                let inner = x.narrow(2, 0, height / size * size)?.narrow(3, 0, width / size * size)?;
-                inner.contiguous()?.max_pool2d(*size)?
+                // Not candle's own max_pool2d: its backward divides the gradient by the size of the square (0.11.1,
+                // where a share of maxima stands for their number).
+                let (n, channels, height, width) = x.dims4()?;
+                let (rows, cols) = (height / size, width / size);
+                let inner = x.narrow(2, 0, rows * size)?.narrow(3, 0, cols * size)?;
+                // [B, C, rows, size, cols, size]
+                let squares = inner.reshape(vec![n, channels, rows, *size, cols, *size])?;
+                squares.max(5)?.max(3)?
             }
             Layer::Flatten => x.flatten_from(1)?,
             Layer::Scale(factor) => (x * *factor)?,

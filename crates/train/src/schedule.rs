@@ -105,3 +105,72 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn closed_forms() {
+        let triangle = Schedule::Triangular { pivot: 0.2, peak: 0.4 };
+        let at = |s: Schedule, steps: [u64; 5]| steps.map(|step| s.at(step, 100));
+        let close = |a: [f64; 5], b: [f64; 5]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(close(at(triangle, [0, 10, 20, 60, 100]), [0.0, 0.2, 0.4, 0.2, 0.0]));
+        assert!(close(at(Schedule::Constant, [0, 1, 50, 99, 200]), [1.0; 5]));
+        let root = 0.5 + 0.5_f64.sqrt() / 2.0;
+        assert!(close(at(Schedule::Cosine { floor: 0.0 }, [0, 25, 50, 75, 100]), [1.0, root, 0.5, 1.0 - root, 0.0]));
+        assert!(close(at(Schedule::Cosine { floor: 0.2 }, [0, 50, 100, 101, 999]), [1.0, 0.6, 0.2, 0.2, 0.2]));
+        assert!(close(at(Schedule::LinearWarmup { warmup: 0.1 }, [0, 5, 10, 11, 100]), [0.0, 0.5, 1.0, 1.0, 1.0]));
+        assert!(close(at(Schedule::Step { every: 30, gamma: 0.5 }, [0, 29, 30, 60, 99]), [1.0, 1.0, 0.5, 0.25, 0.125]));
+    }
+
+    #[test]
+    fn the_pivot_may_lie_at_either_end() {
+        let first = Schedule::Triangular { pivot: 0.0, peak: 1.0 };
+        let last = Schedule::Triangular { pivot: 1.0, peak: 1.0 };
+        assert_eq!((first.at(0, 10), first.at(10, 10), last.at(0, 10), last.at(10, 10)), (1.0, 0.0, 0.0, 1.0));
+        assert_eq!(Schedule::LinearWarmup { warmup: 0.0 }.at(0, 10), 1.0);
+        assert_eq!(first.at(0, 0), 1.0);
+    }
+
+    #[test]
+    fn reads_and_refuses() {
+        let read = |text: &str| serde_json::from_str::<Schedule>(text);
+        assert_eq!(read(r#"{"name": "constant"}"#).unwrap(), Schedule::default());
+        assert_eq!(read(r#"{"name": "triangular"}"#).unwrap(), Schedule::Triangular { pivot: 0.2, peak: 1.0 });
+        assert_eq!(read(r#"{"name": "linear-warmup"}"#).unwrap(), Schedule::LinearWarmup { warmup: 0.1 });
+        assert!(read(r#"{"name": "triangular", "pivto": 1}"#).unwrap_err().to_string().contains("pivto"));
+        assert!(read(r#"{"name": "step"}"#).is_err());
+        let wrong = [
+            Schedule::Triangular { pivot: 1.5, peak: 1.0 },
+            Schedule::Triangular { pivot: f64::NAN, peak: 1.0 },
+            Schedule::Triangular { pivot: 0.5, peak: 0.0 },
+            Schedule::Cosine { floor: -0.1 },
+            Schedule::LinearWarmup { warmup: 2.0 },
+            Schedule::Step { every: 0, gamma: 0.1 },
+            Schedule::Step { every: 1, gamma: f64::INFINITY },
+        ];
+        for schedule in wrong {
+            assert!(schedule.check().unwrap_err().is_input(), "{schedule:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn factors_stay_within_0_and_the_peak(
+            pivot in 0.0_f64..=1.0, peak in 0.01_f64..10.0, step in 0_u64..1000, total in 0_u64..1000,
+        ) {
+            for (schedule, top) in [
+                (Schedule::Triangular { pivot, peak }, peak),
+                (Schedule::Cosine { floor: pivot }, 1.0),
+                (Schedule::LinearWarmup { warmup: pivot }, 1.0),
+                (Schedule::Step { every: total + 1, gamma: pivot }, 1.0),
+            ] {
+                let factor = schedule.at(step, total);
+                prop_assert!((0.0..=top * (1.0 + 1e-12)).contains(&factor), "{:?}: {}", schedule, factor);
+            }
+        }
+    }
+}

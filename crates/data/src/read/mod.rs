@@ -5,8 +5,12 @@
 
 pub mod cifar;
 pub mod idx;
+pub mod images;
+pub mod jsonl;
+pub mod table;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -53,4 +57,46 @@ pub(crate) fn format_error(path: &Path, place: Place, problem: impl Into<String>
 /// The first of `names` (each also with `.gz`) that is a file in `folder`.
 pub(crate) fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
+}
+
+/// An example as a reader of tables or lines finds it, before class names are numbered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row<T> {
+    pub value: T,
+    pub label: Option<String>,
+    pub group: Option<String>,
+}
+
+/// Numbers and the names they stand for.
+pub(crate) type Named = Option<(Vec<u32>, Vec<String>)>;
+
+/// Rows as columns. Classes are in order (of numbers if all are whole numbers, else of text); groups in order of
+/// appearance. A column that some row lacks is left out.
+pub(crate) fn columns<T>(rows: Vec<Row<T>>) -> (Vec<T>, Named, Named) {
+    let (mut values, mut labels, mut groups) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
+    for row in rows {
+        values.push(row.value);
+        labels.extend(row.label);
+        groups.extend(row.group);
+    }
+    let whole = |names: &Vec<String>| names.len() == values.len() && !names.is_empty();
+    let labels = whole(&labels).then(|| {
+        let mut names: Vec<String> = labels.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+            names.sort_by_key(|name| name.parse::<i64>().unwrap_or(0));
+        }
+        number(labels, names)
+    });
+    let groups = whole(&groups).then(|| {
+        let mut seen = BTreeSet::new();
+        let names = groups.iter().filter(|name| seen.insert(name.as_str())).cloned().collect();
+        number(groups, names)
+    });
+    (values, labels, groups)
+}
+
+fn number(of: Vec<String>, names: Vec<String>) -> (Vec<u32>, Vec<String>) {
+    let places: BTreeMap<&str, u32> = names.iter().map(String::as_str).zip(0u32..).collect();
+    let numbers = of.iter().map(|name| places[name.as_str()]).collect();
+    (numbers, names)
 }

@@ -3,6 +3,8 @@
 //! Columns are sorted sixteen at a time by Batcher's odd-even merge network: a comparator is a minimum and a maximum of
 //! sixteen-wide rows, without branches. About n·log₂²n/4 comparators a block of columns.
 
+use std::array;
+
 use rayon::prelude::*;
 
 use super::{Aggregator, UpdateMatrix};
@@ -26,7 +28,7 @@ impl Aggregator for Median {
         Ok(by_columns(updates.rows(), updates.d(), |sorted, out| {
             for (lane, out) in out.iter_mut().enumerate() {
                 let (low, high) = (sorted[(n - 1) / 2][lane], sorted[n / 2][lane]);
-                *out = ((f64::from(low) + f64::from(high)) / 2.0) as f32;
+                *out = f64::midpoint(f64::from(low), f64::from(high)) as f32;
             }
         }))
     }
@@ -98,14 +100,11 @@ fn odd_even_merge(n: usize) -> Vec<(u32, u32)> {
 
 fn sort_columns(block: &mut [[f32; WIDTH]], network: &[(u32, u32)]) {
     for &(low, high) in network {
-        let (head, tail) = block.split_at_mut(high as usize);
-        let (a, b) = (&mut head[low as usize], &mut tail[0]);
-        for (a, b) in a.iter_mut().zip(b) {
-            let (x, y) = (*a, *b);
-            // Not f32::min and max: those leave open which zero is the smaller.
-            *a = if y < x { y } else { x };
-            *b = if y < x { x } else { y };
-        }
+        let (low, high) = (low as usize, high as usize);
+        let (x, y) = (block[low], block[high]);
+        // Not f32::min and max: those leave open which zero is the smaller.
+        block[low] = array::from_fn(|i| if y[i] < x[i] { y[i] } else { x[i] });
+        block[high] = array::from_fn(|i| if y[i] < x[i] { x[i] } else { y[i] });
     }
 }
 
@@ -118,7 +117,7 @@ mod tests {
         #[test]
         fn the_network_sorts(columns in prop::collection::vec(prop::collection::vec(-50i32..50, WIDTH), 1..40)) {
             let mut block: Vec<[f32; WIDTH]> =
-                columns.iter().map(|row| std::array::from_fn(|i| row[i] as f32)).collect();
+                columns.iter().map(|row| array::from_fn(|i| row[i] as f32)).collect();
             sort_columns(&mut block, &odd_even_merge(columns.len()));
             for lane in 0..WIDTH {
                 let mut expected: Vec<f32> = columns.iter().map(|row| row[lane] as f32).collect();

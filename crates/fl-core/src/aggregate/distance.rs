@@ -55,7 +55,8 @@ impl Aggregator for MultiKrum {
 }
 
 /// θ = n − 2f rows chosen by Krum, one after another, then each coordinate's mean of the θ − 2f chosen values nearest
-/// to their median (El Mhamdi et al., 2018).
+/// to their median (El Mhamdi et al., 2018). When as few as f + 2 rows are left none has neighbours to be scored by, and
+/// the lowest row is taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Bulyan;
 

@@ -92,14 +92,13 @@ fn weighted(updates: &UpdateMatrix<'_>, factors: &[f64]) -> Result<Vec<f32>> {
 pub(super) fn sum(rows: &[&[f32]], factors: &[f64], total: f64, d: usize) -> Vec<f32> {
     let mut mean = vec![0.0f32; d];
     mean.par_chunks_mut(LEAF).enumerate().for_each(|(leaf, out)| {
-        let mut sums = [0.0f64; LEAF];
-        let sums = &mut sums[..out.len()];
+        let mut sums = vec![0.0f64; out.len()];
         let start = leaf * LEAF;
         for (row, factor) in rows.iter().zip(factors) {
             let row = &row[start..start + out.len()];
             sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += factor * f64::from(*x));
         }
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = (*sum / total) as f32);
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = (sum / total) as f32);
     });
     mean
 }

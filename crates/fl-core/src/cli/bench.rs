@@ -5,7 +5,7 @@ use std::time::Instant;
 use ashlar_cli::{Answer, Failure};
 use ashlar_kernels::{
     rng,
-    sketch::{CountSketch, HashFamily, SketchConfig, TableKind},
+    sketch::{Coefficients, CountSketch, HashFamily, SketchConfig, TableKind},
     topk::{self, Count},
 };
 use clap::{Args, ValueEnum};
@@ -69,7 +69,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
     let hash = match args.hash {
         Hash::Fmix64 => HashFamily::Fmix64,
         Hash::Poly61 => HashFamily::Poly61,
-        Hash::Csvec => HashFamily::Csvec { blocks: 1, coef: None },
+        Hash::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
     };
     let config = SketchConfig {
         d: args.d,

@@ -23,7 +23,7 @@ pub struct DataTable {
     /// Test examples, those for validation among them; absent means the set's own number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<usize>,
-    /// The first so many test examples are for choosing settings (`val_acc`); accuracies are on the others.
+    /// So many test examples, spread evenly, are for choosing settings (`val_acc`); accuracies are on the others.
     pub validation: usize,
     /// Whether channels are scaled to mean 0 and standard deviation 1 (of the training part).
     pub standardise: bool,

@@ -13,7 +13,9 @@ mod validate;
 pub use attack::{AttackKind, AttackTable, Observe, PoisonFrom, Trigger};
 pub use client::{ClientTable, LocalError};
 pub use data::{DataTable, PartitionName, Sampling};
-pub use server::{ClipTable, Collective, DefenceName, DefenceTable, DistTable, HashName, Optimizer, ServerTable, Variant};
+pub use server::{ClipTable, Collective, DefenceName, DefenceTable, DistTable, HashName, Optimizer, ServerTable};
+
+pub use crate::fetchsgd::Variant;
 
 use ashlar_models::ModelSpec;
 use serde::{Deserialize, Serialize};

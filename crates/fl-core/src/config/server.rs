@@ -96,6 +96,18 @@ impl Default for ServerTable {
     }
 }
 
+impl ServerTable {
+    /// The schedule's factor in a round. Smooth schedules are taken at the round's middle, so that neither the first
+    /// nor the last round of a triangle has a learning rate of 0.
+    pub fn factor(&self, round: usize) -> f64 {
+        let (round, rounds) = (round as u64, self.rounds as u64);
+        match self.schedule {
+            Schedule::Constant | Schedule::Step { .. } => self.schedule.at(round, rounds),
+            _ => self.schedule.at(2 * round + 1, 2 * rounds),
+        }
+    }
+}
+
 /// Hash family of the sketch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -111,7 +111,7 @@ impl Simulation {
         if let Some(mean) = &honest_mean {
             self.attack_log.overlap_honest += top_overlap(&values, mean, fraction)?;
         }
-        Ok(draws.iter().map(|draw| self.as_update(draw, values.clone())).collect())
+        Ok(draws.iter().map(|draw| self.config.as_update(draw, values.clone())).collect())
     }
 
     /// What the attacker takes for the honest clients' gradient.

@@ -2,20 +2,34 @@
 
 use std::time::Instant;
 
+use ashlar_models::Weights;
 use rayon::prelude::*;
 
 use crate::{
     Aggregate, Error, Lr, Mode, Result, Update, Values,
     bytes::{Bytes, Upload},
-    client::{Hook, Learner, LocalSgd, clip_norm},
+    client::{Hook, Learner, LocalSgd, Pool, clip_norm},
+    config::RunConfig,
     exact::{Divisor, Reduction, reduce},
     fetchsgd::reduce_sketched,
-    local_topk::ClientState,
+    local_topk::{ClientState, Compressor},
     sparsefed::clip_l2,
     true_topk::mask_client_velocity,
 };
 
 use super::{Draw, Record, Sampler, Simulation, accuracy, hash_weights};
+
+/// What all clients of a round share.
+struct Bench<'a> {
+    config: &'a RunConfig,
+    learner: Learner<'a>,
+    w: &'a [f32],
+    bound: Option<Weights>,
+    how: Option<LocalSgd>,
+    pool: &'a Pool,
+    compressor: Option<&'a Compressor>,
+    velocity: Option<f32>,
+}
 
 /// What one client came back with.
 struct Answer {
@@ -34,7 +48,7 @@ impl Simulation {
     pub fn step(&mut self) -> Result<Record> {
         let start = Instant::now();
         let mut record = Record { round: self.round, ..Record::default() };
-        let factor = self.config.server.schedule.at(self.round as f64 + 0.5, self.config.server.rounds as f64);
+        let factor = self.config.server.factor(self.round);
         let (client_lr, server_lr) = self.rates(factor);
         record.lr = client_lr.unwrap_or(server_lr);
 
@@ -175,67 +189,17 @@ impl Simulation {
                 (draw, state, self.spare.pop().unwrap_or_else(|| vec![0.0; d]))
             })
             .collect();
-        let bound = if client_lr.is_none() { Some(self.model.bind(&self.w)?) } else { None };
-        let this = &*self;
-        let answers = jobs
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|(draw, mut state, mut values)| {
-                let work = this.pool.with(|scratch| {
-                    let learner = Learner { model: &this.model, set: &this.data.train };
-                    let loss = match (&bound, client_lr) {
-                        (Some(bound), _) => learner.gradient(bound, &draw.examples, &mut values, scratch)?,
-                        (None, lr) => {
-                            let how = LocalSgd::new(&this.config.client, lr.unwrap_or_default());
-                            learner.train(&this.w, &draw.examples, &how, &Hook::default(), &mut values, scratch)?
-                        }
-                    };
-                    Ok::<f32, Error>(loss)
-                });
-                let loss = work.as_ref().map_or(f64::NAN, |loss| f64::from(*loss));
-                let update = work.and_then(|_| this.finish(&draw, &mut state, values));
-                Answer { draw, state, update, loss }
-            })
-            .collect();
-        Ok(answers)
-    }
-
-    /// A dense vector as a client's update in this mode.
-    pub(super) fn as_update(&self, draw: &Draw, values: Vec<f32>) -> Update {
-        let (client, n) = (draw.client, draw.examples.len() as u64);
-        let update = if self.config.local_training() {
-            Update::delta(client, n, values)
-        } else {
-            Update::gradient(client, n, values)
+        let bench = Bench {
+            config: &self.config,
+            learner: Learner { model: &self.model, set: &self.data.train },
+            w: &self.w,
+            bound: if client_lr.is_none() { Some(self.model.bind(&self.w)?) } else { None },
+            how: client_lr.map(|lr| LocalSgd::new(&self.config.client, lr)),
+            pool: &self.pool,
+            compressor: self.states.compressor(),
+            velocity: self.states.velocity(),
         };
-        if self.config.server.mode == Mode::SparseFed { update.unweighted() } else { update }
-    }
-
-    /// Turns a client's vector into what it sends.
-    fn finish(&self, draw: &Draw, state: &mut ClientState, mut values: Vec<f32>) -> Result<Update> {
-        let (client, n) = (draw.client, draw.examples.len() as u64);
-        let table = &self.config.client;
-        if self.config.local_training() {
-            return Ok(self.as_update(draw, values));
-        }
-        if self.config.server.mode != Mode::Sketch {
-            clip_norm(&mut values, table.max_grad_norm);
-        }
-        if table.wd_div_w && table.weight_decay != 0.0 {
-            let decay = (table.weight_decay / self.config.server.per_round as f64) as f32;
-            values.iter_mut().zip(&self.w).for_each(|(g, w)| *g += decay * w);
-        }
-        if let Some(compressor) = self.states.compressor() {
-            return compressor.compress(state, client, n, &values);
-        }
-        if let Some(momentum) = self.states.velocity() {
-            // v_i carries n_i already.
-            let n_f32 = n as f32;
-            state.velocity.iter_mut().zip(&values).for_each(|(v, g)| *v = momentum * *v + n_f32 * g);
-            values.copy_from_slice(&state.velocity);
-            return Ok(Update { scale: 1.0, ..Update::gradient(client, n, values) });
-        }
-        Ok(self.as_update(draw, values))
+        Ok(jobs.into_par_iter().with_max_len(1).map(|(draw, state, values)| bench.run(draw, state, values)).collect())
     }
 
     /// Takes the updates that arrived, and puts the clients' memories back.
@@ -332,6 +296,58 @@ impl Simulation {
             self.attack_log.curve.push((record.round as u32, found));
         }
         Ok(())
+    }
+}
+
+impl Bench<'_> {
+    /// One client's round.
+    fn run(&self, draw: Draw, mut state: ClientState, mut values: Vec<f32>) -> Answer {
+        let work = self.pool.with(|scratch| match (&self.bound, &self.how) {
+            (Some(bound), _) => self.learner.gradient(bound, &draw.examples, &mut values, scratch),
+            (None, Some(how)) => {
+                self.learner.train(self.w, &draw.examples, how, &Hook::default(), &mut values, scratch)
+            }
+            (None, None) => Err(Error::setting("client.lr", "absent", "the learning rate of local SGD")),
+        });
+        let loss = work.as_ref().map_or(f64::NAN, |loss| f64::from(*loss));
+        let update = work.and_then(|_| self.finish(&draw, &mut state, values));
+        Answer { draw, state, update, loss }
+    }
+
+    /// Turns a client's vector into what it sends.
+    fn finish(&self, draw: &Draw, state: &mut ClientState, mut values: Vec<f32>) -> Result<Update> {
+        let table = &self.config.client;
+        if self.how.is_some() {
+            return Ok(self.config.as_update(draw, values));
+        }
+        if self.config.server.mode != Mode::Sketch {
+            clip_norm(&mut values, table.max_grad_norm);
+        }
+        if table.wd_div_w && table.weight_decay != 0.0 {
+            let decay = (table.weight_decay / self.config.server.per_round as f64) as f32;
+            values.iter_mut().zip(self.w).for_each(|(g, w)| *g += decay * w);
+        }
+        let n = draw.examples.len() as u64;
+        if let Some(compressor) = self.compressor {
+            return compressor.compress(state, draw.client, n, &values);
+        }
+        if let Some(momentum) = self.velocity {
+            // v_i carries n_i already.
+            state.velocity.iter_mut().zip(&values).for_each(|(v, g)| *v = momentum * *v + n as f32 * g);
+            values.copy_from_slice(&state.velocity);
+            return Ok(Update { scale: 1.0, ..Update::gradient(draw.client, n, values) });
+        }
+        Ok(self.config.as_update(draw, values))
+    }
+}
+
+impl RunConfig {
+    /// A dense vector as a client's update in this mode.
+    pub(super) fn as_update(&self, draw: &Draw, values: Vec<f32>) -> Update {
+        let (client, n) = (draw.client, draw.examples.len() as u64);
+        let update =
+            if self.local_training() { Update::delta(client, n, values) } else { Update::gradient(client, n, values) };
+        if self.server.mode == Mode::SparseFed { update.unweighted() } else { update }
     }
 }
 

@@ -29,8 +29,7 @@ impl Simulation {
     pub fn save(&self) -> Result<(Vec<(String, Array<'_>)>, Value)> {
         let mut arrays: Vec<(String, Array<'_>)> = Vec::new();
         for param in self.model.params() {
-            let range = param.offset..param.offset + param.len();
-            arrays.push((param.name.clone(), self.w[range].into()));
+            arrays.push((param.name.clone(), self.w[param.range()].into()));
         }
         arrays.push(("sim/before".to_owned(), self.before.as_slice().into()));
         for (name, values) in self.server.save() {
@@ -75,7 +74,7 @@ impl Simulation {
         let state: State = serde_json::from_value(checkpoint.state.clone()).map_err(damaged)?;
         for param in self.model.params() {
             let values = checkpoint.f32(&param.name)?;
-            copy(&param.name, values, &mut self.w[param.offset..param.offset + param.len()])?;
+            copy(&param.name, values, &mut self.w[param.range()])?;
         }
         copy("before", checkpoint.f32("sim/before")?, &mut self.before)?;
         let server: Vec<(String, Vec<f32>)> = self
@@ -157,7 +156,7 @@ pub(super) fn read_weights(path: &Path, model: &ashlar_models::VisionModel) -> R
     let checkpoint = open_checkpoint(path)?;
     let mut w = vec![0.0; model.num_params()];
     for param in model.params() {
-        copy(&param.name, checkpoint.f32(&param.name)?, &mut w[param.offset..param.offset + param.len()])?;
+        copy(&param.name, checkpoint.f32(&param.name)?, &mut w[param.range()])?;
     }
     Ok(w)
 }

@@ -1,6 +1,7 @@
 //! Builds a simulation from its settings.
 
 use ashlar_data::sampler::{self, EpochExhaust, Uniform};
+use ashlar_kernels::sketch::Coefficients;
 use ashlar_models::VisionModel;
 
 use crate::{
@@ -93,7 +94,7 @@ fn server_spec(config: &RunConfig, d: usize) -> Result<ServerSpec> {
         hash: match server.hash {
             HashName::Fmix64 => HashFamily::Fmix64,
             HashName::Poly61 => HashFamily::Poly61,
-            HashName::Csvec => HashFamily::Csvec { blocks: 1, coef: None },
+            HashName::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
         },
         seed: config.seed,
         variant: server.variant,

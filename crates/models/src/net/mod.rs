@@ -24,6 +24,7 @@ use crate::{
 use conv::Conv;
 use dense::Dense;
 use norm::Norm;
+pub use plain::cross_entropy;
 use pool::Pool;
 pub use work::Workspace;
 
@@ -314,7 +315,7 @@ impl Net {
         let (last, len) = (self.slots.len() - 1, labels.len() * self.classes);
         let (logits, gradient) = (&ws.values[last][..len], &mut ws.grads[last][..len]);
         let rows = logits.chunks_exact(self.classes).zip(gradient.chunks_exact_mut(self.classes)).zip(labels);
-        rows.map(|((logits, gradient), &label)| plain::cross_entropy(logits, label as usize, scale, gradient)).sum()
+        rows.map(|((logits, gradient), &label)| cross_entropy(logits, label as usize, scale, gradient)).sum()
     }
 
     /// Runs back from the gradient of the logits, into `grad`, over what is there with `accumulate`.
