@@ -124,12 +124,30 @@ pub enum Error {
         /// The scale in use.
         scale_log2: i32,
     },
+    /// A file that can't be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Which file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file's contents that can't be used.
+    #[error("{path}: {problem}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
 }
 
 impl Error {
     /// Whether the caller's input is to blame (exit code 2), rather than the machine (exit code 1).
     pub fn is_input(&self) -> bool {
-        true
+        !matches!(self, Self::Io { action: "write", .. })
     }
 
     /// The same error about a named thing, where the message names one.
