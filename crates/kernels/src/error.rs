@@ -142,12 +142,19 @@ pub enum Error {
         /// What is wrong with it, and what was expected.
         problem: String,
     },
+    /// A device that can't be had, or fails.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
 }
 
 impl Error {
     /// Whether the caller's input is to blame (exit code 2), rather than the machine (exit code 1).
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { action: "write", .. })
+        match self {
+            Self::Device(error) => error.is_input(),
+            Self::Io { action, .. } => *action != "write",
+            _ => true,
+        }
     }
 
     /// The same error about a named thing, where the message names one.

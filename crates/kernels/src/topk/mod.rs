@@ -97,9 +97,9 @@ pub fn select(x: &[f32], k: Count) -> Result<(SparseVec, TopKStats)> {
 /// A selection with its options.
 #[derive(Clone, Copy, Debug)]
 pub struct TopK {
-    k: Count,
-    nan: NanPolicy,
-    hint: Option<f32>,
+    pub(crate) k: Count,
+    pub(crate) nan: NanPolicy,
+    pub(crate) hint: Option<f32>,
 }
 
 impl TopK {
