@@ -1,5 +1,6 @@
 //! Ashlar's chores: `cargo xtask` lists them, `cargo xtask NAME` does one.
 
+mod packaged;
 mod ptx;
 
 use std::process::ExitCode;
@@ -11,13 +12,21 @@ struct Chore {
     run: fn(&[String]) -> Result<(), String>,
 }
 
-const CHORES: &[Chore] = &[Chore {
-    name: "ptx",
-    usage: "ptx [--check | --install]",
-    about: "compile kernels/*.cu to kernels/ptx (lowered, assembled for every architecture, with MANIFEST.toml); \
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "packaged",
+        usage: "packaged",
+        about: "build and run the README's library example against the packaged crates, outside the workspace",
+        run: packaged::packaged,
+    },
+    Chore {
+        name: "ptx",
+        usage: "ptx [--check | --install]",
+        about: "compile kernels/*.cu to kernels/ptx (lowered, assembled for every architecture, with MANIFEST.toml); \
             --check: only compare; --install: put the compiler into .cuda/",
-    run: ptx::run,
-}];
+        run: ptx::run,
+    },
+];
 
 #[allow(clippy::print_stdout, clippy::print_stderr)]
 fn main() -> ExitCode {

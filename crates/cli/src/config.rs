@@ -12,11 +12,7 @@ use toml::{
     de::{DeTable, DeValue, Deserializer},
 };
 
-use crate::{
-    Failure,
-    failure::Mistake,
-    suggest::nearest,
-};
+use crate::{Failure, failure::Mistake, suggest::nearest};
 
 /// Reads a file into a table and applies `sets` over it; no file means an empty table.
 ///
@@ -57,28 +53,61 @@ impl Source {
     /// Parses the text without checking keys.
     ///
     /// # Errors
-    /// Every syntax error with its place.
+    /// The first syntax error with its place.
     pub fn table(&self) -> Result<Table, Failure> {
+        // The first error alone: what follows a syntax error is read wrongly and blamed for nothing.
+        let invalid = |message: &str, span| self.failure([Mistake::new(format!("invalid TOML: {message}"), span)]);
         let (_, errors) = DeTable::parse_recoverable(&self.text);
-        if !errors.is_empty() {
-            return Err(self.failure(errors.iter().map(|error| Mistake {
-                message: format!("invalid TOML: {}", error.message()),
-                label: None,
-                span: error.span(),
-                help: None,
-            })));
+        if let Some(error) = errors.first() {
+            return Err(invalid(error.message(), error.span()));
         }
-        self.text.parse::<Table>().map_err(|error| {
-            let mistake =
-                Mistake { message: format!("invalid TOML: {}", error.message()), label: None, span: error.span(), help: None };
-            self.failure([mistake])
-        })
+        self.text.parse::<Table>().map_err(|error| invalid(error.message(), error.span()))
     }
 
     /// A failure that points at the entry `path` of this text (`["server", "lr"]`), or at no place if it isn't there.
     pub fn invalid(&self, path: &[&str], message: impl Into<String>) -> Failure {
-        let span = DeTable::parse(&self.text).ok().and_then(|table| find_path(table.get_ref(), path));
-        self.failure([Mistake { message: message.into(), label: None, span, help: None }])
+        let path: Vec<String> = path.iter().map(|&key| key.to_owned()).collect();
+        self.failure([Mistake::new(message, self.spans(&path).map(|(_, value)| value))])
+    }
+
+    /// As [`Source::invalid`] for a word that must be one of `valid`: suggests the nearest and lists them all.
+    pub fn unknown(&self, path: &[&str], noun: &str, word: &str, valid: &[&str]) -> Failure {
+        let path: Vec<String> = path.iter().map(|&key| key.to_owned()).collect();
+        self.failure([Mistake {
+            label: nearest(word, valid.iter().copied()).map(|near| format!("did you mean `{near}`?")),
+            help: (!valid.is_empty()).then(|| format!("valid: {}", valid.join(", "))),
+            ..Mistake::new(format!("unknown {noun} `{word}`"), self.spans(&path).map(|(_, value)| value))
+        }])
+    }
+
+    /// The places of the key and of the value of an entry; items of an array go by their number (`"0"`). Where only
+    /// the first keys of the path exist, the place of the last of these.
+    pub(crate) fn spans(&self, path: &[String]) -> Option<(Range<usize>, Range<usize>)> {
+        let table = DeTable::parse(&self.text).ok()?;
+        find_in_table(table.get_ref(), path)
+    }
+
+    /// Whether the text has this entry.
+    pub fn has(&self, path: &[String]) -> bool {
+        let Ok(table) = DeTable::parse(&self.text) else { return false };
+        let mut keys = path.iter();
+        let Some((_, mut value)) =
+            keys.next().and_then(|first| table.get_ref().iter().find(|(key, _)| key.get_ref() == first.as_str()))
+        else {
+            return false;
+        };
+        for key in keys {
+            let next = match value.get_ref() {
+                DeValue::Table(inner) => inner.iter().find(|(k, _)| k.get_ref() == key.as_str()).map(|(_, v)| v),
+                DeValue::Array(items) => key.parse::<usize>().ok().and_then(|i| items.get(i)),
+                _ => None,
+            };
+            match next {
+                Some(next) => value = next,
+                None => return false,
+            }
+        }
+        true
     }
 
     fn failure(&self, mistakes: impl IntoIterator<Item = Mistake>) -> Failure {
@@ -105,6 +134,7 @@ pub fn apply_set(table: &mut Table, set: &str) -> Result<(), Failure> {
         .parse::<Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("v"))
+        .or_else(|| value.strip_prefix('.').and_then(|digits| format!("0.{digits}").parse().ok()).map(Value::Float))
         .unwrap_or_else(|| Value::String(value.to_owned()));
     insert(table, &keys, value).map_err(|key| Failure::usage(format!("`--set {set}`: `{key}` is not a table")))
 }
@@ -183,7 +213,12 @@ fn all_mistakes<T: DeserializeOwned>(text: &str) -> Vec<Mistake> {
             break;
         }
         let span = error.span();
-        found.push(mistake(error.message(), span.clone()));
+        let mut one = mistake(error.message(), span.clone());
+        if let Some((keys, at_key)) = span.as_ref().and_then(|span| path_at(table.get_ref(), span)) {
+            one.keys = keys;
+            one.key_is_wrong = at_key;
+        }
+        found.push(one);
         if !span.is_some_and(|span| remove_at(table.get_mut(), &span)) {
             break;
         }
@@ -203,14 +238,15 @@ fn mistake(message: &str, span: Option<Range<usize>>) -> Mistake {
         {
             let label = nearest(wrong, valid.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             let help = (!valid.is_empty()).then(|| format!("valid {noun}s: {}", valid.join(", ")));
-            return Mistake { message: format!("unknown {noun} `{wrong}`"), label, span, help };
+            return Mistake { label, help, ..Mistake::new(format!("unknown {noun} `{wrong}`"), span) };
         }
     }
-    Mistake { message: message.to_owned(), label: None, span, help: None }
+    Mistake::new(message, span)
 }
 
 fn remove_at(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
-    let hit = table.iter().find(|(key, value)| key.span() == *span || value.span() == *span).map(|(key, _)| key.clone());
+    let hit =
+        table.iter().find(|(key, value)| key.span() == *span || value.span() == *span).map(|(key, _)| key.clone());
     if let Some(key) = hit {
         return table.remove(&key).is_some();
     }
@@ -225,13 +261,59 @@ fn remove_in_value(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> boo
     }
 }
 
-fn find_path(table: &DeTable<'_>, path: &[&str]) -> Option<Range<usize>> {
+type Spans = (Range<usize>, Range<usize>);
+
+fn find_in_table(table: &DeTable<'_>, path: &[String]) -> Option<Spans> {
     let (first, rest) = path.split_first()?;
-    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
-    match (rest.is_empty(), value.get_ref()) {
-        (true, _) => Some(value.span()),
-        (false, DeValue::Table(inner)) => find_path(inner, rest).or_else(|| Some(key.span())),
-        (false, _) => Some(key.span()),
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first.as_str())?;
+    let here = (key.span(), value.span());
+    if rest.is_empty() {
+        return Some(here);
+    }
+    find_in_value(value, rest).or(Some((key.span(), key.span())))
+}
+
+fn find_in_value(value: &Spanned<DeValue<'_>>, path: &[String]) -> Option<Spans> {
+    match value.get_ref() {
+        DeValue::Table(inner) => find_in_table(inner, path),
+        DeValue::Array(items) => {
+            let (first, rest) = path.split_first()?;
+            let item = items.get(first.parse::<usize>().ok()?)?;
+            let here = (item.span(), item.span());
+            if rest.is_empty() { Some(here) } else { find_in_value(item, rest).or(Some(here)) }
+        }
+        _ => None,
+    }
+}
+
+/// The path of the entry whose key or value is at `span`, and whether it is the key.
+fn path_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<(Vec<String>, bool)> {
+    for (key, value) in table {
+        let found = if key.span() == *span {
+            Some((Vec::new(), true))
+        } else if value.span() == *span {
+            Some((Vec::new(), false))
+        } else {
+            path_in_value(value, span)
+        };
+        if let Some((mut path, at_key)) = found {
+            path.insert(0, key.get_ref().to_string());
+            return Some((path, at_key));
+        }
+    }
+    None
+}
+
+fn path_in_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<(Vec<String>, bool)> {
+    match value.get_ref() {
+        DeValue::Table(inner) => path_at(inner, span),
+        DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            let (mut path, at_key) =
+                if item.span() == *span { (Vec::new(), false) } else { path_in_value(item, span)? };
+            path.insert(0, index.to_string());
+            Some((path, at_key))
+        }),
+        _ => None,
     }
 }
 
@@ -283,6 +365,8 @@ mod tests {
     fn a_set_wins_over_the_file_and_supplies_missing_keys() {
         let run = check("[dp]\nclip_norm = 1.0\n", &["name=b", "dp.clip_norm=2.5"]).unwrap();
         assert_eq!(run, Run { name: "b".to_owned(), dp: Dp { clip_norm: 2.5, steps: 0 } });
+        // People write .3, which TOML doesn't know.
+        assert_eq!(check("name = 'a'", &["dp.clip_norm=.3"]).unwrap().dp.clip_norm, 0.3);
     }
 
     #[test]

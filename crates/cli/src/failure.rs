@@ -4,7 +4,10 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
-use crate::args::{Color, GlobalArgs};
+use crate::{
+    args::{Color, GlobalArgs},
+    config::Source,
+};
 
 /// Exit codes of every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,23 +40,55 @@ pub(crate) struct Mistake {
     pub label: Option<String>,
     pub span: Option<std::ops::Range<usize>>,
     pub help: Option<String>,
+    /// The entry's path, for instance `["server", "lr"]`; empty where it isn't known.
+    pub keys: Vec<String>,
+    /// Whether the key itself is wrong, not its value.
+    pub key_is_wrong: bool,
+}
+
+impl Mistake {
+    /// A mistake at a place, or at none.
+    pub fn new(message: impl Into<String>, span: Option<std::ops::Range<usize>>) -> Self {
+        Self { message: message.into(), label: None, span, help: None, keys: Vec::new(), key_is_wrong: false }
+    }
 }
 
 /// Why a command stops: a message, an exit code, a remedy, and the place in the user's file where there is one.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     exit: Exit,
     message: String,
     help: Option<String>,
     label: Option<LabeledSpan>,
     source: Option<NamedSource<String>>,
+    // What the mistake is in, where no place can be shown.
+    origin: Option<String>,
+    // "Did you mean", where it isn't the label of a place.
+    suggestion: Option<String>,
     more: Vec<Failure>,
     causes: Vec<String>,
+    keys: Vec<String>,
+    key_is_wrong: bool,
 }
 
 impl Failure {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None, label: None, source: None, more: Vec::new(), causes: Vec::new() }
+        Self(Box::new(Parts {
+            exit,
+            message: message.into(),
+            help: None,
+            label: None,
+            source: None,
+            origin: None,
+            suggestion: None,
+            more: Vec::new(),
+            causes: Vec::new(),
+            keys: Vec::new(),
+            key_is_wrong: false,
+        }))
     }
 
     /// The input or the usage is wrong (exit code 2).
@@ -78,23 +113,29 @@ impl Failure {
 
     /// An error and its sources, as `usage` when the caller's input is to blame, else as `running`.
     pub fn from_error(error: &dyn std::error::Error, input_is_wrong: bool) -> Self {
-        let mut failure =
-            Self::new(if input_is_wrong { Exit::Usage } else { Exit::Failed }, error.to_string());
+        let mut failure = Self::new(if input_is_wrong { Exit::Usage } else { Exit::Failed }, error.to_string());
         let mut next = error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            if !failure.message.contains(&text) {
-                failure.causes.push(text);
+            if !failure.0.message.contains(&text) {
+                failure.0.causes.push(text);
             }
             next = cause.source();
         }
         failure
     }
 
+    /// Says which entry of the checked table is to blame, so that [`placed`](Self::placed) can find it: `["server", "k"]`.
+    #[must_use]
+    pub fn at(mut self, keys: &[&str]) -> Self {
+        self.0.keys = keys.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
@@ -102,54 +143,116 @@ impl Failure {
     pub(crate) fn in_text(origin: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
         let mut all = mistakes.into_iter().map(|mistake| {
             let mut failure = Self::usage(mistake.message);
-            failure.help = mistake.help;
+            failure.0.help = mistake.help;
+            failure.0.keys = mistake.keys;
+            failure.0.key_is_wrong = mistake.key_is_wrong;
             if let Some(span) = mistake.span {
-                let span = span.start.min(text.len())..span.end.min(text.len());
-                failure.label = Some(LabeledSpan::new(mistake.label, span.start, span.len().max(1)));
-                failure.source = Some(NamedSource::new(origin, text.to_owned()));
+                failure.point_at(origin, text, span, mistake.label);
             } else {
-                failure.message = format!("{origin}: {}", failure.message);
+                failure.0.origin = Some(origin.to_owned());
+                failure.0.suggestion = mistake.label;
             }
             failure
         });
         let mut first = all.next().unwrap_or_else(|| Self::usage(format!("{origin}: invalid")));
-        first.more = all.collect();
+        first.0.more = all.collect();
         first
+    }
+
+    fn point_at(&mut self, origin: &str, text: &str, span: std::ops::Range<usize>, label: Option<String>) {
+        let span = span.start.min(text.len())..span.end.min(text.len());
+        self.0.label = Some(LabeledSpan::new(label, span.start, span.len().max(1)));
+        self.0.source = Some(NamedSource::new(origin, text.to_owned()));
+        self.0.origin = None;
+    }
+
+    /// Several failures as one, in the order of their places; none if there are none.
+    pub fn all(failures: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut flat: Vec<Self> = Vec::new();
+        for mut failure in failures {
+            let more = std::mem::take(&mut failure.0.more);
+            for one in std::iter::once(failure).chain(more) {
+                if !flat.iter().any(|seen| seen.0.message == one.0.message && seen.position() == one.position()) {
+                    flat.push(one);
+                }
+            }
+        }
+        flat.sort_by_key(|one| one.0.label.as_ref().map_or(usize::MAX, LabeledSpan::offset));
+        let mut all = flat.into_iter();
+        let mut first = all.next()?;
+        first.0.more = all.collect();
+        Some(first)
+    }
+
+    /// Points mistakes that have no place yet at `source`: `locate` turns the path of an entry of the checked table
+    /// (empty where it isn't known) into the entry's path in the source.
+    #[must_use]
+    pub fn placed(mut self, source: &Source, locate: impl Fn(&[String]) -> Option<Vec<String>>) -> Self {
+        let mut more = std::mem::take(&mut self.0.more);
+        for one in std::iter::once(&mut self).chain(&mut more) {
+            if one.0.label.is_some() {
+                continue;
+            }
+            let Some((key, value)) = locate(&one.0.keys).and_then(|path| source.spans(&path)) else { continue };
+            let suggestion = one.0.suggestion.take();
+            one.point_at(&source.origin, &source.text, if one.0.key_is_wrong { key } else { value }, suggestion);
+        }
+        self.0.more = more;
+        self
+    }
+
+    /// Says in each message what the failure is about: `stage `a`: …`.
+    #[must_use]
+    pub fn within(mut self, what: &str) -> Self {
+        self.0.origin = None;
+        self.0.message = format!("{what}: {}", self.0.message);
+        self.0.more = self.0.more.into_iter().map(|one| one.within(what)).collect();
+        self
     }
 
     /// The exit code that this failure asks for.
     pub fn exit(&self) -> Exit {
-        self.exit
+        self.0.exit
     }
 
     /// The message without decoration.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Every mistake of a file, this one first.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
-        std::iter::once(self).chain(&self.more)
+        std::iter::once(self).chain(&self.0.more)
     }
 
     /// `line:column` in the user's file, counted from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
-        let text = self.source.as_ref()?.inner();
-        let before = &text[..text.floor_char_boundary(self.label.as_ref()?.offset())];
+        let text = self.0.source.as_ref()?.inner();
+        let offset = self.0.label.as_ref()?.offset();
+        // An offset inside a character counts as its start.
+        let before = &text[..(0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at))?];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 
+    /// What the place in the user's file is labelled with, for instance a suggestion.
+    pub fn label(&self) -> Option<&str> {
+        self.0.label.as_ref()?.label()
+    }
+
     /// The remedy, where there is one.
-    pub fn remedy(&self) -> Option<&str> {
-        self.help.as_deref()
+    pub fn remedy(&self) -> Option<String> {
+        self.0.suggestion.iter().chain(&self.0.help).cloned().reduce(|first, then| format!("{first} {then}"))
     }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
-        for cause in &self.causes {
+        if let Some(origin) = &self.0.origin {
+            write!(f, "{origin}: ")?;
+        }
+        f.write_str(&self.0.message)?;
+        for cause in &self.0.causes {
             write!(f, ": {cause}")?;
         }
         Ok(())
@@ -160,15 +263,15 @@ impl std::error::Error for Failure {}
 
 impl Diagnostic for Failure {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+        self.remedy().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+        self.0.source.as_ref().map(|source| source as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.label.iter().cloned()))
+        Some(Box::new(self.0.label.iter().cloned()))
     }
 }
 

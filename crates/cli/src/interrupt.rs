@@ -13,6 +13,7 @@ pub fn flag() -> &'static AtomicBool {
     INSTALLED.get_or_init(|| {
         let handler = || {
             if ASKED.swap(true, Ordering::SeqCst) {
+                #[allow(clippy::exit, reason = "the user asked twice: nothing is left to clean up")]
                 std::process::exit(i32::from(crate::Exit::Interrupted as u8));
             }
             tracing::warn!("interrupted: finishing the step and writing a checkpoint; again to stop at once");

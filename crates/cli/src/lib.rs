@@ -31,7 +31,10 @@ use clap::Parser;
 /// Runs a command line from parsing to the exit code: the whole `main` of a binary.
 ///
 /// `run` gets the parsed arguments and returns what to print. Usage errors exit with 2 as clap reports them.
-pub fn main<A: Parser>(global: impl Fn(&A) -> &GlobalArgs, run: impl FnOnce(&A) -> Result<Answer, Failure>) -> ExitCode {
+pub fn main<A: Parser>(
+    global: impl Fn(&A) -> &GlobalArgs,
+    run: impl FnOnce(&A) -> Result<Answer, Failure>,
+) -> ExitCode {
     let args = match A::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -2,13 +2,18 @@
 
 use std::{
     io::IsTerminal,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+// Bars of runs that go on at the same time stand under each other.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Draws no progress from here on.
@@ -31,10 +36,11 @@ impl Progress {
         let name = name.into();
         let quiet = QUIET.load(Ordering::Relaxed);
         let terminal = std::io::stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            Some(total),
-            if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
-        );
+        let bar = if quiet || !terminal {
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
+        } else {
+            BARS.get_or_init(MultiProgress::new).add(ProgressBar::new(total))
+        };
         if let Ok(style) = ProgressStyle::with_template("{prefix:>24} {bar:28} {pos}/{len} {elapsed} eta {eta} {msg}") {
             bar.set_style(style);
         }

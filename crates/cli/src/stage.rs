@@ -26,7 +26,7 @@ pub struct StageContext {
 }
 
 /// A command that experiment files name in `run = "…"`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct StageCommand {
     /// As the user types it after `ashlar`: `fl-core train`.
     pub name: &'static str,

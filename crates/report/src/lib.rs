@@ -1,1 +1,14 @@
-//! Self-contained HTML reports with SVG plots, claims first; the same tables as CSV and Markdown.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod escape;
+mod export;
+mod html;
+pub mod model;
+mod number;
+pub mod svg;
+
+pub use error::{Error, Result};
+pub use model::*;
+pub use number::Format;
+pub use svg::Size;

@@ -1,1 +1,7 @@
-fn main(){}
+//! The `ashlar` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ashlar_runner::main()
+}

@@ -1,1 +1,9 @@
-//! Intervals, tests and special functions that Ashlar's methods share.
+#![doc = include_str!("../README.md")]
+
+pub mod describe;
+mod error;
+pub mod interval;
+
+pub use describe::{Summary, Welford, mean, median, quantile, quantiles, std_dev, std_error, variance};
+pub use error::{Error, Result};
+pub use interval::Interval;

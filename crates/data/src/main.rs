@@ -1,0 +1,5 @@
+//! `ashlar-data`: list, fetch and look at data sets.
+
+fn main() -> std::process::ExitCode {
+    ashlar_data::cli::main()
+}

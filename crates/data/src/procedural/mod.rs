@@ -1,0 +1,4 @@
+//! Sets made from a seed, with no download: the defaults of experiments and tests.
+
+pub mod images;
+pub mod text;

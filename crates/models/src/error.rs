@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+/// What can go wrong in this crate; [`is_input`](Error::is_input) tells a wrong input from a failure while running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option that the architecture doesn't have, or a value outside its range.
+    #[error("model.{field} = {value} doesn't fit the architecture {arch}: {expected}")]
+    Option {
+        /// Key in `[model]`.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// Architecture's name.
+        arch: String,
+        /// What would do.
+        expected: String,
+    },
+    /// Images too small or not at all for the architecture.
+    #[error("the architecture {arch} can't take inputs of shape {shape:?} (channels, height, width): {reason}")]
+    Input {
+        /// Architecture's name.
+        arch: String,
+        /// Input shape.
+        shape: [usize; 3],
+        /// Why.
+        reason: String,
+    },
+    /// Too few classes.
+    #[error("a classifier needs at least 2 classes, not {found}")]
+    Classes {
+        /// Number given.
+        found: usize,
+    },
+    /// A slice has another length than the one it must match.
+    #[error("{what} has {found} elements, but {expected} were expected")]
+    Length {
+        /// The offending slice.
+        what: &'static str,
+        /// Length asked for.
+        expected: usize,
+        /// Length given.
+        found: usize,
+    },
+    /// A batch without examples has no mean loss.
+    #[error("the batch is empty")]
+    EmptyBatch,
+    /// A label that is no class.
+    #[error("label {label} of example {index} is not below the number of classes, {classes}")]
+    Label {
+        /// Position in the batch.
+        index: usize,
+        /// The label.
+        label: u32,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A file of weights without a tensor that the model needs, or with another shape.
+    #[error("{}: tensor {tensor:?} is {found}, but the model needs f32 {expected:?}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// Parameter's name.
+        tensor: String,
+        /// Shape needed.
+        expected: Vec<usize>,
+        /// What the file has.
+        found: String,
+    },
+    /// A file of weights that isn't safetensors, or a failure to encode.
+    #[error("{}: {source}", path.display())]
+    SafeTensors {
+        /// The file.
+        path: PathBuf,
+        /// The library's answer.
+        source: safetensors::SafeTensorError,
+    },
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Io { .. } | Self::Candle(_))
+    }
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Length { what, expected, found }) }
+}

@@ -1,0 +1,93 @@
+//! What can be wrong with the numbers that a caller hands in.
+
+/// Why a statistic can't be computed from what was given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A statistic needs more values than there are.
+    #[error("{what} needs at least {needed} values, found {found}: collect more, or leave the figure out")]
+    TooFew {
+        /// The statistic.
+        what: &'static str,
+        /// The least number of values that define it.
+        needed: usize,
+        /// The number given.
+        found: usize,
+    },
+    /// NaN or an infinity among the values.
+    #[error("value {index} of {what} is {value}: remove or replace what is not finite first")]
+    NotFinite {
+        /// The input that holds it.
+        what: &'static str,
+        /// Its place, from 0.
+        index: usize,
+        /// NaN, inf or -inf.
+        value: f64,
+    },
+    /// A setting outside its range.
+    #[error("{name} is {found}, it must be {expected}")]
+    OutOfRange {
+        /// The setting's name.
+        name: &'static str,
+        /// What was given.
+        found: f64,
+        /// The range, in words.
+        expected: &'static str,
+    },
+    /// More successes than trials.
+    #[error("{successes} successes of {trials} trials: a count can't exceed its total")]
+    Count {
+        /// Successes given.
+        successes: u64,
+        /// Trials given.
+        trials: u64,
+    },
+    /// Paired samples of different lengths.
+    #[error("paired samples differ in length ({left} and {right}): pair them by seed or by item first")]
+    Unpaired {
+        /// Length of the first sample.
+        left: usize,
+        /// Length of the second.
+        right: usize,
+    },
+    /// The caller's statistic returned NaN or an infinity on a resample.
+    #[error(
+        "the statistic is {value} on resample {resample}: it must be finite on every sample drawn with replacement"
+    )]
+    Statistic {
+        /// Which resample, from 0.
+        resample: usize,
+        /// What the statistic returned.
+        value: f64,
+    },
+}
+
+impl Error {
+    /// Whether the caller's input is at fault (exit code 2 of a command). Always so here: nothing is read or run.
+    pub fn is_input(&self) -> bool {
+        true
+    }
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Refuses an empty or non-finite sample.
+pub(crate) fn check(what: &'static str, x: &[f64], needed: usize) -> Result<()> {
+    if x.len() < needed {
+        return Err(Error::TooFew { what, needed, found: x.len() });
+    }
+    match x.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what, index, value: x[index] }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a confidence outside (0, 1), NaN included.
+pub(crate) fn check_confidence(confidence: f64) -> Result<()> {
+    if confidence > 0.0 && confidence < 1.0 {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange { name: "confidence", found: confidence, expected: "inside (0, 1), as 0.95" })
+    }
+}

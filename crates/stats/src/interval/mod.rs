@@ -1,0 +1,39 @@
+//! Intervals: Wilson's for a proportion, Student's for a mean, bootstrap ones for anything else.
+//!
+//! | question | function |
+//! |---|---|
+//! | accuracy on n test items | [`wilson`] |
+//! | a mean over seeds, values roughly normal | [`t_mean`] |
+//! | a mean, median or ratio of unknown shape | [`Bootstrap`] |
+//! | method A against B on the same seeds | [`Bootstrap::paired_difference`] |
+
+mod bootstrap;
+mod closed;
+
+use serde::{Deserialize, Serialize};
+
+pub use bootstrap::{Bootstrap, Estimate, Method, bca, percentile};
+pub use closed::{t_mean, wilson};
+
+/// A two-sided interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end, never below `low`.
+    pub high: f64,
+    /// Nominal coverage, inside (0, 1).
+    pub confidence: f64,
+}
+
+impl Interval {
+    /// Whether `value` lies inside, ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+
+    /// The distance between the ends.
+    pub fn width(&self) -> f64 {
+        self.high - self.low
+    }
+}
