@@ -226,10 +226,10 @@ extern "C" __global__ void __launch_bounds__(SKETCH_THREADS) sketch_max_fixed(co
 }
 SIMT_EXPORT(sketch_max_fixed)
 
-// Fixed-point cells as f32, divided by 2^s.
+// Fixed-point cells rounded to f32 and divided by 2^s (`unit` = 2^-s).
 extern "C" __global__ void __launch_bounds__(SKETCH_THREADS)
     sketch_to_f32(const i64* table, float unit, float* out, u64 cells) {
-  FOR_EACH_CELL(i, cells) out[i] = cell_value(table[i], unit);
+  FOR_EACH_CELL(i, cells) out[i] = __fmul_rn(__ll2float_rn(table[i]), unit);
 }
 SIMT_EXPORT(sketch_to_f32)
 
@@ -243,37 +243,36 @@ SIMT_EXPORT(sketch_nonfinite)
 
 // ---- estimates and unsketch ----------------------------------------------------------------------------------------
 
-#define UNSKETCH(suffix, Cell)                                                                                            \
-  /* Estimates of the coordinates offset .. offset + n. */                                                                \
-  extern "C" __global__ void __launch_bounds__(SKETCH_THREADS)                                                            \
-      sketch_estimate##suffix(const Cell* table, const u64* keys, u32 rows, u64 cols, float unit, u64 offset, u64 n,      \
-                              float* out) {                                                                               \
-    const Estimates<Cell> source{table, keys, rows, cols, offset + n, unit};                                              \
-    for (u64 i = global_thread(); i < n; i += global_threads()) out[i] = source.at(offset + i);                           \
-  }                                                                                                                       \
-  SIMT_EXPORT(sketch_estimate##suffix)                                                                                    \
-  extern "C" __global__ void __launch_bounds__(HIST_THREADS)                                                              \
-      unsketch_histogram##suffix(const Cell* table, const u64* keys, u32 rows, u64 cols, float unit, u64 d,               \
-                                 SelectState* st, u64* bins, u32 level, const float* list_value) {                        \
-    const Estimates<Cell> source{table, keys, rows, cols, d, unit};                                                       \
-    refine(st, bins, level, list_value, [&](auto f) { visit_strided(source, f); });                                       \
-  }                                                                                                                       \
-  SIMT_EXPORT(unsketch_histogram##suffix)                                                                                 \
-  extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2)                                                           \
-      unsketch_gather##suffix(const Cell* table, const u64* keys, u32 rows, u64 cols, float unit, u64 d, SelectState* st, \
-                              u64* words, u32* list_index, float* list_value) {                                           \
-    const Estimates<Cell> source{table, keys, rows, cols, d, unit};                                                       \
-    gather(st, words, false, d, list_index, list_value, [&](u64 i) { return source.at(i); });                             \
-  }                                                                                                                       \
-  SIMT_EXPORT(unsketch_gather##suffix)                                                                                    \
-  extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2)                                                           \
-      unsketch_write##suffix(const Cell* table, const u64* keys, u32 rows, u64 cols, float unit, u64 d, SelectState* st,  \
-                             u64* words, const u32* list_index, const float* list_value, u32* index, float* value) {      \
-    const Estimates<Cell> source{table, keys, rows, cols, d, unit};                                                       \
-    write(st, words, d, list_index, list_value, Output<u32>{index, value, nullptr, nullptr},                              \
-          [&](u64 i) { return source.at(i); });                                                                           \
-  }                                                                                                                       \
-  SIMT_EXPORT(unsketch_write##suffix)
+// Estimates of the coordinates offset .. offset + n.
+extern "C" __global__ void __launch_bounds__(SKETCH_THREADS)
+    sketch_estimate(const float* table, const u64* keys, u32 rows, u64 cols, u64 offset, u64 n, float* out) {
+  const Estimates source{table, keys, rows, cols, offset + n};
+  for (u64 i = global_thread(); i < n; i += global_threads()) out[i] = source.at(offset + i);
+}
+SIMT_EXPORT(sketch_estimate)
 
-UNSKETCH(_f32, float)
-UNSKETCH(_fixed, i64)
+// The selection of select.cuh over the estimates; fixed-point tables come as f32 (sketch_to_f32).
+extern "C" __global__ void __launch_bounds__(HIST_THREADS)
+    unsketch_histogram(const float* table, const u64* keys, u32 rows, u64 cols, u64 d, SelectState* st, u64* bins, u32 level,
+                       const float* list_value) {
+  const Estimates source{table, keys, rows, cols, d};
+  refine(st, bins, level, list_value, [&](auto f) { visit_strided(source, f); });
+}
+SIMT_EXPORT(unsketch_histogram)
+
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2)
+    unsketch_gather(const float* table, const u64* keys, u32 rows, u64 cols, u64 d, SelectState* st, u64* words,
+                    u32* list_index, float* list_value) {
+  const Estimates source{table, keys, rows, cols, d};
+  gather(st, words, false, d, list_index, list_value, [&](u64 i) { return source.at(i); });
+}
+SIMT_EXPORT(unsketch_gather)
+
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2)
+    unsketch_write(const float* table, const u64* keys, u32 rows, u64 cols, u64 d, SelectState* st, u64* words,
+                   const u32* list_index, const float* list_value, u32* index, float* value) {
+  const Estimates source{table, keys, rows, cols, d};
+  write(st, words, d, list_index, list_value, Output<u32>{index, value, nullptr, nullptr},
+        [&](u64 i) { return source.at(i); });
+}
+SIMT_EXPORT(unsketch_write)

@@ -53,23 +53,17 @@ __device__ __forceinline__ int low(int a, int b) { return a < b ? a : b; }
 __device__ __forceinline__ int high(int a, int b) { return a < b ? b : a; }
 __device__ __forceinline__ int median3(int a, int b, int c) { return high(low(a, b), low(high(a, b), c)); }
 
-// One cell as f32: fixed-point cells are rounded to f32 and divided by 2^s.
-__device__ __forceinline__ float cell_value(float cell, float) { return cell; }
-__device__ __forceinline__ float cell_value(i64 cell, float unit) { return __fmul_rn(__ll2float_rn(cell), unit); }
-
 // A vector's estimates, computed on the fly: never stored for all coordinates. Any odd number of rows.
-template <class Cell>
 struct Estimates {
-  const Cell* table;
+  const float* table;
   const u64* keys;
   u32 rows;
   u64 cols, d;
-  float unit;
 
   __device__ __forceinline__ u64 size() const { return d; }
   __device__ __forceinline__ int row(u32 r, u64 i) const {
     const Place p = place(keys[r], i, cols);
-    return ordered(negate_if(p.minus, cell_value(table[(u64)r * cols + p.bucket], unit)));
+    return ordered(negate_if(p.minus, table[(u64)r * cols + p.bucket]));
   }
   // Not inlined: the sweeps unroll over many coordinates, and this waits for its cells anyway.
   __device__ __noinline__ float at(u64 i) const {

@@ -53,17 +53,15 @@ impl Source {
     /// Parses the text without checking keys.
     ///
     /// # Errors
-    /// Every syntax error with its place.
+    /// The first syntax error with its place.
     pub fn table(&self) -> Result<Table, Failure> {
+        // The first error alone: what follows a syntax error is read wrongly and blamed for nothing.
+        let invalid = |message: &str, span| self.failure([Mistake::new(format!("invalid TOML: {message}"), span)]);
         let (_, errors) = DeTable::parse_recoverable(&self.text);
-        if !errors.is_empty() {
-            return Err(self.failure(
-                errors.iter().map(|error| Mistake::new(format!("invalid TOML: {}", error.message()), error.span())),
-            ));
+        if let Some(error) = errors.first() {
+            return Err(invalid(error.message(), error.span()));
         }
-        self.text
-            .parse::<Table>()
-            .map_err(|error| self.failure([Mistake::new(format!("invalid TOML: {}", error.message()), error.span())]))
+        self.text.parse::<Table>().map_err(|error| invalid(error.message(), error.span()))
     }
 
     /// A failure that points at the entry `path` of this text (`["server", "lr"]`), or at no place if it isn't there.
@@ -136,6 +134,7 @@ pub fn apply_set(table: &mut Table, set: &str) -> Result<(), Failure> {
         .parse::<Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("v"))
+        .or_else(|| value.strip_prefix('.').and_then(|digits| format!("0.{digits}").parse().ok()).map(Value::Float))
         .unwrap_or_else(|| Value::String(value.to_owned()));
     insert(table, &keys, value).map_err(|key| Failure::usage(format!("`--set {set}`: `{key}` is not a table")))
 }
@@ -366,6 +365,8 @@ mod tests {
     fn a_set_wins_over_the_file_and_supplies_missing_keys() {
         let run = check("[dp]\nclip_norm = 1.0\n", &["name=b", "dp.clip_norm=2.5"]).unwrap();
         assert_eq!(run, Run { name: "b".to_owned(), dp: Dp { clip_norm: 2.5, steps: 0 } });
+        // People write .3, which TOML doesn't know.
+        assert_eq!(check("name = 'a'", &["dp.clip_norm=.3"]).unwrap().dp.clip_norm, 0.3);
     }
 
     #[test]

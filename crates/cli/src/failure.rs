@@ -125,6 +125,13 @@ impl Failure {
         failure
     }
 
+    /// Says which entry of the checked table is to blame, so that [`placed`](Self::placed) can find it: `["server", "k"]`.
+    #[must_use]
+    pub fn at(mut self, keys: &[&str]) -> Self {
+        self.0.keys = keys.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

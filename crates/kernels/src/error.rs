@@ -124,12 +124,18 @@ pub enum Error {
         /// The scale in use.
         scale_log2: i32,
     },
+    /// A device that can't be had, or fails.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
 }
 
 impl Error {
     /// Whether the caller's input is to blame (exit code 2), rather than the machine (exit code 1).
     pub fn is_input(&self) -> bool {
-        true
+        match self {
+            Self::Device(error) => error.is_input(),
+            _ => true,
+        }
     }
 
     /// The same error about a named thing, where the message names one.

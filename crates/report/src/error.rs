@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A row that does not fit its table.
-    #[error("a row of table '{table}' has {found} cells, its {expected} columns need {expected}")]
+    #[error("a row of table '{table}' has {found} cells, its columns need {expected}")]
     Row {
         /// The table's title.
         table: String,

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{
     experiment::{Experiment, with_references},
-    outcome::{Outcome, PointOutcome, RunOutcome, StageOutcome, choose},
+    outcome::{Outcome, PointOutcome, RunOutcome, StageOutcome, choose, failed, failure_of},
     store,
 };
 
@@ -169,8 +169,12 @@ fn settle(experiment: &Experiment, state: &mut State) {
             continue;
         }
         let name = &planned.stage.name;
-        match choose(&mut points, planned.stage.select.as_deref()) {
+        match choose(&mut points, planned.stage.select.as_deref(), planned.stage.toward) {
             Ok(best) => {
+                if let Some(problem) = points[best].runs.iter().find_map(|run| failure_of(&run.result)) {
+                    state.failure = Some(Failure::running(format!("stage {name}: no point of the grid can be run: {problem}")));
+                    continue;
+                }
                 state.chosen[stage] = Some(best);
                 if points.len() > 1 {
                     tracing::info!("{name}: best at {}", points[best].label);
@@ -217,10 +221,18 @@ fn run_unit(
         label: label.clone(),
         interrupt: settings.interrupt,
     };
-    let result = (planned.command.run)(&config, &context).map_err(|failure| match failure.exit() {
-        Exit::Interrupted => interrupted(settings.out),
-        _ => failure.within(&format!("stage {label}")),
-    })?;
+    let result = match (planned.command.run)(&config, &context) {
+        Ok(result) => result,
+        Err(failure) => match failure.exit() {
+            Exit::Interrupted => return Err(interrupted(settings.out)),
+            // A learning rate that diverges is an answer to the grid's question. Nothing is written: --resume tries again.
+            Exit::Failed if planned.points.len() > 1 => {
+                tracing::warn!("{label} failed, so this point is not chosen: {failure}");
+                return Ok(failed(&failure));
+            }
+            _ => return Err(failure.within(&format!("stage {label}"))),
+        },
+    };
     if store::finished(&out).is_none() {
         store::write_json(&out.join("result.json"), &result)?;
     }
@@ -268,7 +280,7 @@ fn gather(experiment: &Experiment, out: &Path, results: &BTreeMap<Unit, Value>) 
                     .collect(),
             })
             .collect();
-        let chosen = choose(&mut points, planned.stage.select.as_deref())
+        let chosen = choose(&mut points, planned.stage.select.as_deref(), planned.stage.toward)
             .map_err(|problem| Failure::usage(format!("stage `{}`: in its result {problem}", planned.stage.name)))?;
         stages.push(StageOutcome { points, chosen });
     }

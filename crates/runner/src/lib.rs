@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod command;
+pub mod doctor;
 pub mod execute;
 pub mod experiment;
 pub mod html;

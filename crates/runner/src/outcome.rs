@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use ashlar_cli::Failure;
+use serde_json::{Value, json};
 
 use crate::metric;
 
@@ -59,22 +60,36 @@ impl StageOutcome {
     }
 }
 
-/// The best point by the mean of `select` over seeds: the largest, or with `-` in front the smallest; the first of
-/// equals; a NaN is worse than any number. Fills in the scores.
+/// Stands for the result of a grid's run that failed.
+pub fn failed(failure: &Failure) -> Value {
+    json!({ "failed": failure.to_string() })
+}
+
+/// Why a grid's run failed, if it did.
+pub fn failure_of(result: &Value) -> Option<&str> {
+    result.as_object().filter(|result| result.len() == 1)?.get("failed")?.as_str()
+}
+
+/// The best point by the mean of `select` over seeds: the largest, or with `-` in front the smallest, or the nearest to
+/// `toward`; the first of equals; a NaN is worse than any number. Fills in the scores.
 ///
 /// # Errors
 /// As [`metric::number`].
-pub fn choose(points: &mut [PointOutcome], select: Option<&str>) -> Result<usize, String> {
+pub fn choose(points: &mut [PointOutcome], select: Option<&str>, toward: Option<f64>) -> Result<usize, String> {
     let Some(select) = select else { return Ok(0) };
     let (key, sign) = select.strip_prefix('-').map_or((select, 1.0), |key| (key, -1.0));
     let mut best: Option<(usize, f64)> = None;
     for (index, point) in points.iter_mut().enumerate() {
         let mut sum = 0.0;
         for run in &point.runs {
-            sum += metric::number(&run.result, key)?;
+            sum += if failure_of(&run.result).is_some() { f64::NAN } else { metric::number(&run.result, key)? };
         }
         point.score = sum / point.runs.len() as f64;
-        let rank = if point.score.is_nan() { f64::NEG_INFINITY } else { sign * point.score };
+        let rank = match toward {
+            _ if point.score.is_nan() => f64::NEG_INFINITY,
+            Some(target) => -(point.score - target).abs(),
+            None => sign * point.score,
+        };
         if best.is_none_or(|(_, best)| rank > best) {
             best = Some((index, rank));
         }

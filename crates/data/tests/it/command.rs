@@ -20,7 +20,7 @@ fn list_and_info_answer_in_json() {
     assert_eq!(list["sets"][0]["name"], "procedural-images");
     let info = json(&["info", "procedural-images", "--set", "train=200", "--set", "test=100"]);
     assert_eq!(info["shape"], serde_json::json!([1, 16, 16]));
-    assert_eq!(info["parts"]["train"]["class_counts"], serde_json::json!([20; 10]));
+    assert_eq!(info["parts"]["train"]["class_counts"], serde_json::json!(vec![20; 10]));
     let text = json(&["info", "procedural-text", "--set", "train=20", "--set", "test=5"]);
     assert!(text["bits_per_char_known_user"].as_f64() < text["bits_per_char_pooled"].as_f64());
 }

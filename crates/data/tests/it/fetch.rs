@@ -66,7 +66,7 @@ fn whole(content: &[u8]) -> Vec<u8> {
 /// Honest: all of it, or the part asked for; `most` bytes before the connection drops.
 fn honest(range: Option<usize>, content: &[u8], most: usize) -> Vec<u8> {
     let from = range.unwrap_or(0);
-    let body = &content[from..content.len().min(from + most)];
+    let body = &content[from..content.len().min(from.saturating_add(most))];
     let length = format!("Content-Length: {}\r\n", content.len() - from);
     match range {
         None => reply("200 OK", &length, body),

@@ -38,7 +38,11 @@ fn an_idx_folder_loads_and_its_mistakes_are_named() {
     assert!(message(&load(&spec).unwrap_err()).contains("labels of shape [2] for 3 images"));
     write("train-labels-idx1-ubyte", &idx(&[3], &[0, 2]));
     let text = message(&load(&spec).unwrap_err());
-    assert!(text.contains("train-labels-idx1-ubyte, byte 4") && text.contains("fetch it again"), "{text}");
+    assert!(
+        text.contains("train-labels-idx1-ubyte, byte 8: [3] needs 3 bytes of data, found 2")
+            && text.contains("fetch it again"),
+        "{text}"
+    );
     write("train-labels-idx1-ubyte", b"hello, world");
     assert!(message(&load(&spec).unwrap_err()).contains("this is no IDX file"));
     write("train-labels-idx1-ubyte", &[0, 0, 0x0d, 1, 0, 0, 0, 0]);

@@ -74,8 +74,9 @@ fn alpha_orders_the_skew_of_both_dirichlet_definitions() {
         |partition: Partition| summary(&split(&labels, None, 100, &partition, 5).unwrap(), &labels).mean_classes;
     let major = [0.05, 0.5, 100.0].map(|alpha| classes(Partition::Dirichlet { alpha }));
     let client = [0.05, 0.5, 100.0].map(|alpha| classes(Partition::DirichletClient { alpha }));
+    // Not 10: the last clients of the client-major form find classes used up.
     for by_alpha in [major, client] {
-        assert!(by_alpha.is_sorted() && by_alpha[0] < 4.0 && by_alpha[2] > 9.9, "{by_alpha:?}");
+        assert!(by_alpha.is_sorted() && by_alpha[0] < 4.0 && by_alpha[2] > 9.5, "{by_alpha:?}");
     }
 }
 

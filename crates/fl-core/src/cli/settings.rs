@@ -124,7 +124,8 @@ pub fn check(config: &RunConfig, source: Option<&config::Source>) -> Result<(), 
         };
         match source.filter(|source| !source.text.is_empty() && !field.is_empty()) {
             Some(source) => source.invalid(&field.split('.').collect::<Vec<_>>(), problem.to_string()),
-            None => Failure::usage(problem.to_string()),
+            None => Failure::usage(problem.to_string())
+                .at(&field.split('.').filter(|key| !key.is_empty()).collect::<Vec<_>>()),
         }
     });
     Failure::all(failures).map_or(Ok(()), Err)

@@ -36,21 +36,22 @@ pub(super) fn write(out: &mut String, claims: &[Claim]) {
     );
     for claim in claims {
         let class = if claim.holds { "yes" } else { "no" };
-        let _ = write!(out, "<li class=\"{class}\"><div class=\"says\"><p>{}</p>", inline(&claim.text));
+        let _ = write!(
+            out,
+            "<li class=\"{class}\">{}<div class=\"says\"><p>{}</p>",
+            badge(claim.holds),
+            inline(&claim.text)
+        );
         if !claim.detail.is_empty() {
             let _ = write!(out, "<p class=\"note\">{}</p>", inline(&claim.detail));
         }
-        let _ = write!(out, "</div>{}", badge(claim.holds));
+        out.push_str("</div>");
         let show = |v: f64| escape(&claim.format.show(v));
         let _ = write!(out, "<dl><div><dt>measured</dt><dd>{}", show(claim.measured));
         if let Some(i) = &claim.interval {
-            let _ = write!(
-                out,
-                " <span class=\"range\">[{}, {}] at {} %</span>",
-                show(i.low),
-                show(i.high),
-                escape(&crate::Format::Auto.show(i.confidence * 100.0))
-            );
+            let range = escape(&claim.format.show_range(i.low, i.high));
+            let level = crate::Format::Auto.show(i.confidence * 100.0);
+            let _ = write!(out, " <span class=\"range\">{range} at {level} %</span>");
         }
         let _ = write!(
             out,

@@ -218,8 +218,9 @@ impl Writer {
                     Cell::Text(text) if i == 0 => put!(self, "<th scope=\"row\">{}</th>", inline(text)),
                     Cell::Text(text) => put!(self, "<td{class}>{}</td>", inline(text)),
                     Cell::Range { value, low, high } => {
-                        let [value, low, high] = [value, low, high].map(|v| escape(&column.format.show(*v)));
-                        put!(self, "<td{class}>{value} <span class=\"range\">[{low}, {high}]</span></td>");
+                        let value = escape(&column.format.show(*value));
+                        let range = escape(&column.format.show_range(*low, *high));
+                        put!(self, "<td{class}>{value} <span class=\"range\">{range}</span></td>");
                     }
                     other => put!(self, "<td{class}>{}</td>", escape(&other.show(column.format))),
                 }

@@ -105,9 +105,7 @@ impl Cell {
             Self::Empty => "–".to_owned(),
             Self::Text(text) => text.clone(),
             Self::Number(v) => format.show(*v),
-            Self::Range { value, low, high } => {
-                format!("{} [{}, {}]", format.show(*value), format.show(*low), format.show(*high))
-            }
+            Self::Range { value, low, high } => format!("{} {}", format.show(*value), format.show_range(*low, *high)),
             Self::Verdict(true) => "✓".to_owned(),
             Self::Verdict(false) => "✗".to_owned(),
         }

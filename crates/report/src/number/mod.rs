@@ -52,6 +52,15 @@ impl Format {
             Self::Factor => format!("{}×", significant(v, 3)),
         }
     }
+
+    /// An interval as `[low, high]`; a percent sign stands with the value before it.
+    pub(crate) fn show_range(self, low: f64, high: f64) -> String {
+        let bare = |v: f64| match self {
+            Self::Percent(_) => self.show(v).trim_end_matches(" %").to_owned(),
+            _ => self.show(v),
+        };
+        format!("[{}, {}]", bare(low), bare(high))
+    }
 }
 
 fn special(v: f64) -> &'static str {

@@ -92,21 +92,15 @@ impl BarPlot {
         let axis = self.layout(if canvas.size == Size::Wide { 6 } else { 3 });
         let x = |v: f64| left + axis.share(v) * (right - left);
 
-        let thick = if many { 15.0 } else { 20.0 };
+        let thick = if many { 17.0 } else { 20.0 };
         let head = if beside { 0.0 } else { font * 1.5 };
         let group = head + self.series.len().max(1) as f64 * thick + if many { 14.0 } else { 10.0 };
         let bottom = top + group * self.categories.len() as f64 + 4.0;
         for (v, _) in &axis.ticks {
             canvas.line((x(*v), top), (x(*v), bottom), "grid");
         }
-        for (i, category) in self.categories.iter().enumerate() {
+        for i in 0..self.categories.len() {
             let y = top + 6.0 + i as f64 * group;
-            if beside {
-                let middle = y + (self.series.len().max(1) as f64 * thick) / 2.0 + font * 0.35;
-                canvas.text((0.0, middle), Anchor::Start, "", category, left);
-            } else {
-                canvas.text((0.0, y + font), Anchor::Start, "", category, w);
-            }
             for (s, series) in self.series.iter().enumerate() {
                 let Some(bar) = series.bars.get(i) else { continue };
                 let y = y + head + s as f64 * thick;
@@ -133,6 +127,16 @@ impl BarPlot {
             let (Reference::X { at, .. } | Reference::Y { at, .. }) = reference;
             if axis.contains(*at) && drawable(self.value.scale, *at) {
                 canvas.line((x(*at), top), (x(*at), bottom), "mark");
+            }
+        }
+        // Names last: where they stand above their bars, their halo interrupts grid and marks.
+        for (i, category) in self.categories.iter().enumerate() {
+            let y = top + 6.0 + i as f64 * group;
+            if beside {
+                let middle = y + (self.series.len().max(1) as f64 * thick) / 2.0 + font * 0.35;
+                canvas.text((0.0, middle), Anchor::Start, "", category, left);
+            } else {
+                canvas.text((0.0, y + font), Anchor::Start, "name", category, w);
             }
         }
         let zero = if self.value.scale == Scale::Log { left } else { x(0.0) };

@@ -99,7 +99,14 @@ impl Heatmap {
         let top = self.column_names(canvas, left, cell_w);
         for (i, row) in self.rows.iter().enumerate() {
             let y = top + i as f64 * cell_h;
-            canvas.text((0.0, y + cell_h / 2.0 + font * 0.35), Anchor::Start, "", row, left - 6.0);
+            match text::wrap(row, font, left - 6.0, 2) {
+                Some(lines) if lines.len() == 2 => {
+                    for (line, dy) in lines.iter().zip([-0.2, 0.95]) {
+                        canvas.text((0.0, y + cell_h / 2.0 + font * dy), Anchor::Start, "", line, left);
+                    }
+                }
+                _ => canvas.text((0.0, y + cell_h / 2.0 + font * 0.35), Anchor::Start, "", row, left - 6.0),
+            }
             for (j, column) in self.columns.iter().enumerate() {
                 let x = left + j as f64 * cell_w;
                 let v = self.value(i, j);

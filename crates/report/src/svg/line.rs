@@ -92,7 +92,7 @@ impl<'a> Picture<'a> {
         };
         let bands = shown().filter_map(|p| plot.band(p)).flat_map(|(low, high)| [low, high]);
         let ys = shown().map(|p| p.y).chain(bands).chain(levels(false));
-        let y = Layout::new(&plot.y, ys, (height / 50.0) as usize, true);
+        let y = Layout::new(&plot.y, ys, (height / 44.0) as usize, true);
         let tick_width = y.ticks.iter().map(|t| text::width(&t.1, font)).fold(0.0, f64::max);
         let left = tick_width + 10.0;
         let xs = || shown().map(|p| p.x).chain(levels(true));
@@ -105,7 +105,7 @@ impl<'a> Picture<'a> {
         let top = if direct { 0.0 } else { legend::rows(&mut canvas, &labels) };
         // As many ticks as their labels have room for, with space between.
         let widest = x.ticks.iter().map(|t| text::width(&t.1, font)).fold(20.0, f64::max);
-        let target = ((right - left) / (widest * 1.8 + 16.0)).clamp(2.0, 9.0) as usize;
+        let target = ((right - left) / (widest * 1.3 + 14.0)).clamp(2.0, 9.0) as usize;
         let x = Layout::new(&plot.x, xs(), target, false);
         let mut picture = Self { plot, canvas, x, y, area: [left, top, right, top + height], direct };
         picture.heads();

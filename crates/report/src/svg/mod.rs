@@ -18,6 +18,8 @@ mod canvas;
 mod heatmap;
 mod legend;
 mod line;
+#[cfg(test)]
+mod tests;
 mod text;
 pub(crate) mod theme;
 mod ticks;

@@ -68,7 +68,8 @@ fn linear((low, high): (f64, f64), format: Format, target: usize, round: bool) -
     } else {
         (low - size * 0.5, high + size * 0.5)
     };
-    let step = nice_step((high - low) / target as f64, format);
+    let unit = if format == Format::Seconds { time_unit(size).0 } else { 1.0 };
+    let step = nice_step((high - low) / target as f64 / unit, format) * unit;
     if round {
         low = (low / step + 1e-9).floor() * step;
         high = (high / step - 1e-9).ceil() * step;
@@ -89,12 +90,21 @@ fn nice_step(rough: f64, format: Format) -> f64 {
     if format == Format::Count { step.max(1.0) } else { step }
 }
 
+/// The unit in which all ticks of an axis of durations are written.
+fn time_unit(largest: f64) -> (f64, &'static str) {
+    const UNITS: [(f64, &str); 4] = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")];
+    UNITS.into_iter().find(|(size, _)| largest >= 2.0 * size).unwrap_or((1e-6, "µs"))
+}
+
 fn linear_label(v: f64, step: f64, largest: f64, format: Format) -> String {
     let decimals = |step: f64| (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
     match format {
         Format::Percent(_) => format!("{} %", fixed(v * 100.0, decimals(step * 100.0))),
         Format::Bytes => Format::Bytes.show(v),
-        Format::Seconds => format!("{} s", fixed(v, decimals(step))),
+        Format::Seconds => {
+            let (unit, name) = time_unit(largest);
+            format!("{} {name}", fixed(v / unit, decimals(step / unit)))
+        }
         Format::Factor => format!("{}×", fixed(v, decimals(step))),
         _ if largest >= 1e15 || step < 1e-6 => significant(v, 4),
         _ if largest >= 1e4 && step >= 100.0 => compact(v),
@@ -168,6 +178,11 @@ mod tests {
         assert_eq!(labels(&Axis::new("").format(Format::Percent(0)), &[0.0, 1.0], 2), ["0 %", "50 %", "100 %"]);
         assert_eq!(labels(&Axis::new("").format(Format::Bytes), &[0.0, 2.4e6], 3), ["0 B", "1 MB", "2 MB", "3 MB"]);
         assert_eq!(labels(&Axis::new(""), &[0.0, 2.0e6], 4), ["0", "500k", "1M", "1.5M", "2M"]);
+        assert_eq!(
+            labels(&Axis::new("").format(Format::Seconds), &[0.0, 0.046], 3),
+            ["0 ms", "20 ms", "40 ms", "60 ms"]
+        );
+        assert_eq!(labels(&Axis::new("").format(Format::Seconds), &[0.0, 9000.0], 3), ["0 h", "1 h", "2 h", "3 h"]);
         assert_eq!(labels(&Axis::new("").format(Format::Count), &[0.0, 2.0], 8), ["0", "1", "2"]);
         assert_eq!(labels(&Axis::new(""), &[-1.0, 1.0], 4), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
     }

@@ -152,6 +152,12 @@ fn read_grid(source: &Source, at: &str, stage: &super::Stage, wrong: &mut Vec<Fa
             "a grid needs `select`: the key of result.json whose mean over seeds is the largest at the best point \
              (`-key` for the least)",
         )),
+        (None, false) if stage.toward.is_some() => {
+            wrong.push(source.invalid(&["stage", at, "toward"], "`toward` goes with a grid and `select`"));
+        }
+        (Some(select), _) if stage.toward.is_some() && select.starts_with('-') => {
+            wrong.push(source.invalid(&["stage", at, "toward"], "`toward` goes with a `select` without `-`"));
+        }
         (Some(_), _) if stage.grid.is_empty() => {
             wrong.push(source.invalid(&["stage", at, "select"], "`select` without a grid chooses nothing"));
         }

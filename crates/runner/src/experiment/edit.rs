@@ -73,7 +73,7 @@ fn apply(table: &mut Table, set: &str) -> Result<(), Failure> {
         return Err(Failure::usage(format!("`--set {set}` has no `=`: write --set stage.NAME.key=value")));
     }
     // The stage's own keys first: no command has a table of these names.
-    if matches!(key.split('.').next(), Some("grid" | "seeds" | "select")) {
+    if matches!(key.split('.').next(), Some("grid" | "seeds" | "select" | "toward")) {
         if let Some(grid_key) = key.strip_prefix("grid.") {
             let mut parsed = Table::new();
             apply_set(&mut parsed, &format!("v={value}"))?;
@@ -91,6 +91,7 @@ fn apply(table: &mut Table, set: &str) -> Result<(), Failure> {
         if grid.is_empty() {
             stage.remove("grid");
             stage.remove("select");
+            stage.remove("toward");
         }
     }
     let with = stage.entry("with").or_insert_with(|| Value::Table(Table::new()));

@@ -48,6 +48,12 @@ pub struct ReportOptions {
     pub bars: Vec<String>,
 }
 
+impl ReportOptions {
+    fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.curves.is_empty() && self.bars.is_empty()
+    }
+}
+
 /// `[[stage]]`: one command of a crate.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +77,10 @@ pub struct Stage {
     /// Metric by which the grid's best point is chosen (its mean over seeds, the first of equals); `-` for the least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select: Option<String>,
+    /// With `select`: the point whose mean is nearest to this value, instead of the largest (to compare methods at
+    /// matched strength).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toward: Option<f64>,
     /// Keys with the values to try, in all combinations.
     #[serde(default, skip_serializing_if = "Table::is_empty")]
     pub grid: Table,
@@ -225,6 +235,7 @@ impl File {
 #[derive(Serialize)]
 pub(super) struct Resolved {
     pub experiment: Header,
+    #[serde(skip_serializing_if = "ReportOptions::is_empty")]
     pub report: ReportOptions,
     pub stage: Vec<Stage>,
     pub claim: Vec<Claim>,

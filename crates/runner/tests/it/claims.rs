@@ -95,6 +95,7 @@ fn a_grid_is_judged_at_the_point_that_select_chooses() {
     assert_eq!(chosen("val_acc"), r#"{"server.lr":0.3,"server.k":1}"#);
     assert_eq!(chosen("-val_acc"), r#"{"server.lr":0.1,"server.k":1}"#);
     assert_eq!(chosen("-loss"), r#"{"server.lr":0.3,"server.k":1}"#);
+    assert_eq!(chosen("val_acc'\ntoward = 0.64\nnote = '"), r#"{"server.lr":0.1,"server.k":1}"#);
     let failure = run_once(&text("vall_acc")).unwrap_err();
     assert!(failure.to_string().contains("did you mean `val_acc`?"), "{failure}");
 }

@@ -80,3 +80,24 @@ fn results_do_not_depend_on_how_many_runs_go_on_at_once() {
     assert_eq!(one, result(2));
     assert_eq!(one, result(16));
 }
+
+#[test]
+fn a_point_of_a_grid_that_fails_is_not_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let trap = folder.path().join("trap");
+    fs::write(&trap, b"").unwrap();
+    let text = |values: &str| {
+        format!(
+            "[experiment]\nname = 'r'\ntitle = 'R'\n[[stage]]\nname = 'a'\nrun = 'fake train'\n\
+             select = 'val_acc'\ngrid = {{ fails_with = [{values}] }}\n"
+        )
+    };
+    let trap = trap.display().to_string();
+    let how = |name: &str| How { out: Some(folder.path().join(name)), ..How::default() };
+    let finished = run(&text(&format!("'{trap}', 'nothing'")), how("one")).unwrap();
+    assert_eq!(finished.json["stages"][0]["chosen"]["fails_with"], "nothing");
+    assert!(finished.json["stages"][0]["grid"][0]["score"].is_null());
+    let failure = run(&text(&format!("'{trap}', '{trap}'")), how("both")).unwrap_err();
+    assert_eq!(failure.exit(), Exit::Failed);
+    assert!(failure.to_string().contains("the disk is on fire"), "{failure}");
+}

@@ -1,0 +1,364 @@
+//! Which devices there are, which one `auto` takes, and why.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::Result;
+
+/// Where kernels run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// Rust on the CPU: the production path where there is no GPU.
+    #[default]
+    Cpu,
+    /// The CUDA sources on the CPU (feature `simt`): for tests, a thousand times slower.
+    Simt,
+    /// A GPU by its number (feature `cuda`).
+    Cuda(usize),
+}
+
+impl Device {
+    /// The first GPU if this build and this machine have one, else the CPU, and the reason.
+    pub fn auto() -> (Self, String) {
+        match gpus() {
+            Ok(gpus) => match gpus.first() {
+                Some(gpu) => (Self::Cuda(gpu.ordinal), format!("{} is the first GPU", gpu.name)),
+                None => (Self::Cpu, "the driver reports no GPU".to_owned()),
+            },
+            Err(error) => (Self::Cpu, error.short()),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Simt => f.write_str("simt"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = DeviceError;
+
+    /// `cpu`, `simt`, `cuda` (the first GPU), `cuda:N`, or `auto`.
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            "simt" => Ok(Self::Simt),
+            "cuda" => Ok(Self::Cuda(0)),
+            "auto" => Ok(Self::auto().0),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|ordinal| ordinal.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::Unknown { text: text.to_owned() }),
+        }
+    }
+}
+
+/// Why a device can't be had or fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No device is called that.
+    #[error("no device is called `{text}`: cpu, cuda, cuda:N or auto")]
+    Unknown {
+        /// What was given.
+        text: String,
+    },
+    /// This binary can't.
+    #[error("{device} needs a binary built with the feature `{feature}`: cargo build --features {feature}")]
+    NotBuilt {
+        /// The device asked for.
+        device: Device,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
+    /// No NVIDIA driver on this machine.
+    #[error("no NVIDIA driver: looked for {looked_for}; --device cpu or auto works without one")]
+    NoDriver {
+        /// Names of the library.
+        looked_for: String,
+    },
+    /// Fewer GPUs than that.
+    #[error("there is no cuda:{ordinal}; this machine has {gpus}")]
+    NoSuchGpu {
+        /// Number asked for.
+        ordinal: usize,
+        /// What there is.
+        gpus: String,
+    },
+    /// The driver is older than the PTX.
+    #[error(
+        "the driver (CUDA {driver}) doesn't load {file}.ptx, which needs PTX {floor}: update the driver, or build with \
+         ASHLAR_PTX=build and an nvcc of its version"
+    )]
+    PtxVersion {
+        /// CUDA version of the driver.
+        driver: String,
+        /// PTX version of the file.
+        floor: &'static str,
+        /// The file.
+        file: &'static str,
+    },
+    /// What the driver says.
+    #[error("{what}: {error}")]
+    Driver {
+        /// What was being done.
+        what: String,
+        /// Name of the driver's error.
+        error: String,
+    },
+    /// A mistake of ours.
+    #[error("the arguments of {kernel} don't fit its parameters: please report this")]
+    Arguments {
+        /// The kernel.
+        kernel: &'static str,
+    },
+    /// A buffer of another device.
+    #[error("the buffer isn't on {device}, which the runtime runs on: upload it with that runtime")]
+    Elsewhere {
+        /// The runtime's device.
+        device: Device,
+    },
+    /// Something that exists on the CPU only.
+    #[error("{what} exists on the CPU only: {instead}")]
+    CpuOnly {
+        /// What was asked for.
+        what: String,
+        /// What to do.
+        instead: &'static str,
+    },
+}
+
+impl DeviceError {
+    /// Whether the caller's choice is to blame (exit code 2), rather than the machine (exit code 1).
+    pub const fn is_input(&self) -> bool {
+        !matches!(self, Self::PtxVersion { .. } | Self::Driver { .. } | Self::Arguments { .. })
+    }
+
+    /// In the few words that explain what `auto` chose.
+    fn short(&self) -> String {
+        match self {
+            Self::NotBuilt { feature, .. } => format!("this binary is built without the feature `{feature}`"),
+            Self::NoDriver { .. } => "no driver".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// One GPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GpuInfo {
+    /// N of `cuda:N`.
+    pub ordinal: usize,
+    /// Product name.
+    pub name: String,
+    /// Such as `9.0`.
+    pub compute_capability: String,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+}
+
+/// One PTX file of this binary.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PtxInfo {
+    /// The kernel file.
+    pub name: &'static str,
+    /// `prebuilt`, `built` or `absent`.
+    pub origin: &'static str,
+    /// Lowest PTX version that a driver must know.
+    pub floor: &'static str,
+    /// Whether the committed PTX was made of the sources of this binary.
+    pub sources_match: bool,
+    /// Of the text.
+    pub sha256: &'static str,
+    /// Kernels in it.
+    pub kernels: Vec<&'static str>,
+}
+
+/// What this build and this machine can do, for `doctor`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeviceInfo {
+    /// The runtime's device, where one was asked.
+    pub device: Option<String>,
+    /// Whether the feature `cuda` is in.
+    pub cuda_feature: bool,
+    /// Whether the feature `simt` is in.
+    pub simt_feature: bool,
+    /// `CUDA 12.4`, or what was looked for and not found.
+    pub driver: String,
+    /// Whether a driver was found.
+    pub driver_found: bool,
+    /// The GPUs that it reports.
+    pub gpus: Vec<GpuInfo>,
+    /// The kernels' PTX.
+    pub ptx: Vec<PtxInfo>,
+    /// What `--device auto` takes.
+    pub auto_device: String,
+    /// Why it does.
+    pub reason: String,
+}
+
+impl DeviceInfo {
+    /// This build and this machine.
+    pub fn probe() -> Self {
+        describe(None)
+    }
+
+    /// `2 files, floor 7.0, sources match`.
+    pub fn ptx_summary(&self) -> String {
+        let floor = self.ptx.iter().map(|file| file.floor).max().unwrap_or("none");
+        let sources = if self.ptx.iter().all(|file| file.sources_match) { "sources match" } else { "sources differ" };
+        format!("{} files, floor {floor}, {sources}", self.ptx.len())
+    }
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let compiled = |on| if on { "compiled in" } else { "not compiled in" };
+        writeln!(f, "cuda feature: {}", compiled(self.cuda_feature))?;
+        writeln!(f, "driver: {}", self.driver)?;
+        for gpu in &self.gpus {
+            let gib = gpu.memory_bytes as f64 / f64::from(1 << 30);
+            writeln!(
+                f,
+                "cuda:{}: {}, compute capability {}, {gib:.0} GiB, {} multiprocessors",
+                gpu.ordinal, gpu.name, gpu.compute_capability, gpu.multiprocessors
+            )?;
+        }
+        writeln!(f, "PTX: {}", self.ptx_summary())?;
+        write!(f, "device auto -> {}, because {}", self.auto_device, self.reason)
+    }
+}
+
+pub(crate) fn describe(device: Option<Device>) -> DeviceInfo {
+    let (auto, reason) = Device::auto();
+    let (driver, driver_found) = driver();
+    DeviceInfo {
+        device: device.map(|device| device.to_string()),
+        cuda_feature: cfg!(feature = "cuda"),
+        simt_feature: cfg!(feature = "simt"),
+        driver,
+        driver_found,
+        gpus: gpus().unwrap_or_default(),
+        ptx: crate::ptx::files()
+            .iter()
+            .map(|file| PtxInfo {
+                name: file.name,
+                origin: file.origin.name(),
+                floor: file.floor,
+                sources_match: file.sources_match,
+                sha256: file.sha256,
+                kernels: file.kernels().map(crate::launch::KernelId::name).collect(),
+            })
+            .collect(),
+        auto_device: auto.to_string(),
+        reason,
+    }
+}
+
+/// The GPUs that the driver reports.
+///
+/// # Errors
+/// A build without the feature `cuda`, no driver, what the driver reports.
+pub fn gpus() -> Result<Vec<GpuInfo>, DeviceError> {
+    #[cfg(feature = "cuda")]
+    return crate::cuda::gpus();
+    #[cfg(not(feature = "cuda"))]
+    Err(DeviceError::NotBuilt { device: Device::Cuda(0), feature: "cuda" })
+}
+
+fn driver() -> (String, bool) {
+    #[cfg(feature = "cuda")]
+    return match crate::cuda::driver_version() {
+        Ok(version) => (format!("CUDA {version}"), true),
+        Err(DeviceError::NoDriver { looked_for }) => (format!("not found (looked for {looked_for})"), false),
+        Err(error) => (error.to_string(), false),
+    };
+    #[cfg(not(feature = "cuda"))]
+    ("not looked for (no feature `cuda`)".to_owned(), false)
+}
+
+/// The GPU runtime for a test, or why it must be skipped; see [`require_gpu!`](crate::require_gpu).
+///
+/// # Panics
+/// If there is no GPU and `ASHLAR_REQUIRE_GPU=1`.
+pub fn gpu_for_test() -> Result<crate::launch::Runtime, String> {
+    match crate::launch::Runtime::new(&Device::Cuda(0)) {
+        Ok(runtime) => Ok(runtime),
+        Err(error) => {
+            let required = std::env::var("ASHLAR_REQUIRE_GPU").is_ok_and(|value| value == "1");
+            assert!(!required, "ASHLAR_REQUIRE_GPU=1, but {error}");
+            Err(match error {
+                crate::Error::Device(error) => error.short(),
+                other => other.to_string(),
+            })
+        }
+    }
+}
+
+/// In a test: the runtime of `cuda:0`, or a line `skipped: no driver` and a return; `ASHLAR_REQUIRE_GPU=1` makes that a
+/// failure.
+#[macro_export]
+macro_rules! require_gpu {
+    () => {
+        match $crate::device::gpu_for_test() {
+            Ok(runtime) => runtime,
+            Err(reason) => {
+                println!("skipped: {reason}");
+                return;
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for device in [Device::Cpu, Device::Simt, Device::Cuda(0), Device::Cuda(3)] {
+            assert_eq!(device.to_string().parse::<Device>().ok(), Some(device));
+        }
+        assert_eq!("cuda".parse::<Device>().ok(), Some(Device::Cuda(0)));
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CPU"] {
+            let error = text.parse::<Device>().expect_err("not a device");
+            assert!(error.to_string().contains(&format!("`{text}`")) && error.is_input());
+        }
+    }
+
+    #[test]
+    fn the_description_says_why() {
+        let info = DeviceInfo::probe();
+        assert_eq!(info.cuda_feature, cfg!(feature = "cuda"));
+        assert!(!info.reason.is_empty());
+        assert_eq!(info.auto_device == "cpu", info.gpus.is_empty());
+        assert_eq!(info.ptx.iter().map(|file| file.kernels.len()).sum::<usize>(), crate::launch::KernelId::ALL.len());
+        let text = info.to_string();
+        assert!(text.contains("PTX: 2 files, floor 7.0, sources match"), "{text}");
+        assert!(text.contains("device auto -> "), "{text}");
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn without_the_feature_cuda_says_so() {
+        let error = crate::launch::Runtime::new(&Device::Cuda(0)).expect_err("not built in");
+        assert!(error.to_string().contains("--features cuda") && error.is_input(), "{error}");
+    }
+
+    #[cfg(not(feature = "simt"))]
+    #[test]
+    fn without_the_feature_simt_says_so() {
+        let error = crate::launch::Runtime::new(&Device::Simt).expect_err("not built in");
+        assert!(error.to_string().contains("--features simt") && error.is_input(), "{error}");
+    }
+}
