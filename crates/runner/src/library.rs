@@ -14,7 +14,10 @@ pub struct Embedded {
 }
 
 /// All embedded files.
-pub const EXPERIMENTS: &[Embedded] = &[];
+pub const EXPERIMENTS: &[Embedded] = &[
+    Embedded { name: "quickstart", text: include_str!("../experiments/quickstart.toml") },
+    Embedded { name: "fetchsgd", text: include_str!("../experiments/fetchsgd.toml") },
+];
 
 /// The embedded file of this name.
 pub fn find(name: &str) -> Option<Embedded> {
