@@ -40,7 +40,7 @@ fn run() -> Result<(), String> {
 
     let embed = env::var_os("CARGO_FEATURE_CUDA").is_some();
     let wanted = env::var("ASHLAR_PTX").unwrap_or_else(|_| "auto".to_owned());
-    let stale = stale_files(&kernels)?;
+    let stale = stale_files(&kernels);
     let mut entries = String::new();
     for name in FILES {
         let matches = !stale.contains_key(name);
@@ -62,7 +62,7 @@ fn run() -> Result<(), String> {
 }
 
 fn entry(name: &str, path: Option<&Path>, origin: &str, matches: bool, embed: bool) -> Result<String, String> {
-    let text = path.map(|path| read(path)).transpose()?.unwrap_or_default();
+    let text = path.map(read).transpose()?.unwrap_or_default();
     let floor = text.lines().find_map(|line| line.strip_prefix(".version ")).unwrap_or("").trim();
     let content = match path {
         Some(path) if embed => format!("include_str!({:?})", path.display().to_string()),
@@ -75,7 +75,7 @@ fn entry(name: &str, path: Option<&Path>, origin: &str, matches: bool, embed: bo
 }
 
 /// Kernel files whose committed PTX doesn't belong to today's sources, and the reason.
-fn stale_files(kernels: &Path) -> Result<BTreeMap<&'static str, String>, String> {
+fn stale_files(kernels: &Path) -> BTreeMap<&'static str, String> {
     let manifest = fs::read_to_string(kernels.join("ptx/MANIFEST.toml")).unwrap_or_default();
     // Lines `"path" = "sha256"` under the table of the file that they are about; written by `cargo xtask ptx`.
     let mut recorded: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
@@ -101,7 +101,7 @@ fn stale_files(kernels: &Path) -> Result<BTreeMap<&'static str, String>, String>
             }
         }
     }
-    Ok(stale)
+    stale
 }
 
 /// Line ends as committed, whatever the checkout made of them.
@@ -191,7 +191,7 @@ fn simt(_: &Path) -> Result<(), String> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn var(name: &str) -> Result<String, String> {

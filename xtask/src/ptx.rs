@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What nvcc is called with. `-fmad=false`: a contracted a·b+c would not have the CPU's bits.
@@ -21,32 +20,28 @@ const VERSIONS: [&str; 12] = ["7.0", "7.1", "7.2", "7.4", "7.8", "8.0", "8.2", "
 /// Hints that nvcc adds and that older PTX doesn't know; they change no result.
 const DROPPED: &str = ".pragma \"used_bytes_mask";
 
-#[derive(Serialize, Deserialize, PartialEq)]
 struct Manifest {
     nvcc: String,
     flags: String,
     ptx: Vec<File>,
 }
 
-#[derive(Serialize, Deserialize, PartialEq)]
 struct File {
-    file: String,
+    name: String,
     version: String,
     sha256: String,
     sources: BTreeMap<String, String>,
     kernel: Vec<Kernel>,
 }
 
-#[derive(Serialize, Deserialize, PartialEq)]
 struct Kernel {
     name: String,
-    #[serde(flatten)]
     usage: BTreeMap<String, Usage>,
 }
 
 /// What ptxas says of a kernel on one architecture: registers a thread, bytes of static shared memory a block, bytes of
 /// stack frame and of spill stores a thread.
-#[derive(Serialize, Deserialize, PartialEq, Default, Clone, Copy)]
+#[derive(Default, Clone, Copy)]
 struct Usage {
     registers: u32,
     shared: u32,
@@ -72,14 +67,14 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let mut texts = Vec::new();
     for source in cuda_sources(&kernels)? {
         let (file, text) = make(&tools, &kernels, &scratch, &source)?;
-        println!("{}: PTX {}, {} kernels", file.file, file.version, file.kernel.len());
+        println!("{}: PTX {}, {} kernels", file.name, file.version, file.kernel.len());
         manifest.ptx.push(file);
         texts.push(text);
     }
     spills(&manifest)?;
 
     let mut outputs = vec![("MANIFEST.toml".to_owned(), render(&manifest))];
-    outputs.extend(manifest.ptx.iter().map(|file| file.file.clone()).zip(texts));
+    outputs.extend(manifest.ptx.iter().map(|file| file.name.clone()).zip(texts));
     let mut stale = Vec::new();
     for (name, content) in outputs {
         let path = kernels.join("ptx").join(&name);
@@ -130,7 +125,7 @@ fn make(tools: &Tools, kernels: &Path, scratch: &Path, source: &str) -> Result<(
                 Ok(Kernel { name, usage })
             })
             .collect::<Result<_, String>>()?;
-        let file = File { file: name, version: version.to_owned(), sha256: sha256(&text), sources, kernel };
+        let file = File { name, version: version.to_owned(), sha256: sha256(&text), sources, kernel };
         return Ok((file, text));
     }
     let error = tools.assemble(&compiled, ARCHITECTURES[0]).err().unwrap_or_default();
@@ -211,7 +206,7 @@ fn render(manifest: &Manifest) -> String {
         let _ = write!(
             text,
             "\n[[ptx]]\nfile = \"{}\"\nversion = \"{}\"\nsha256 = \"{}\"\n\n[ptx.sources]\n",
-            file.file, file.version, file.sha256
+            file.name, file.version, file.sha256
         );
         for (path, hash) in &file.sources {
             let _ = writeln!(text, "\"{path}\" = \"{hash}\"");
@@ -282,7 +277,7 @@ impl Tools {
         let mut name = String::new();
         for line in text.lines() {
             if let Some((_, rest)) = line.split_once("Compiling entry function '") {
-                name = rest.split('\'').next().unwrap_or_default().to_owned();
+                rest.split('\'').next().unwrap_or_default().clone_into(&mut name);
                 current = Usage::default();
             } else if line.contains("bytes stack frame") && !name.is_empty() {
                 current.stack = number_before(line, "bytes stack frame");

@@ -133,7 +133,9 @@ pub fn fixed_sum(screened: &Screened<'_>, d: usize, scale_log2: i32) -> Result<F
             );
         }
         let marks = marks.wrapping_mul(MAGIC_BITS);
-        out.iter_mut().for_each(|q| *q = q.wrapping_sub(marks));
+        for q in out {
+            *q = q.wrapping_sub(marks);
+        }
     });
     Ok(FixedSum { scale_log2, q })
 }

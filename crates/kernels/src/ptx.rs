@@ -73,24 +73,31 @@ mod tests {
 
     fn sha256(path: &str) -> String {
         let text = fs::read_to_string(folder().join(path)).expect("a file that MANIFEST.toml names").replace('\r', "");
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 
-    /// Per PTX file its own hash, its sources' hashes, and its kernels.
-    fn manifest() -> BTreeMap<String, (String, BTreeMap<String, String>, BTreeSet<String>)> {
+    /// What MANIFEST.toml says of a PTX file.
+    #[derive(Default)]
+    struct Recorded {
+        sha256: String,
+        sources: BTreeMap<String, String>,
+        kernels: BTreeSet<String>,
+    }
+
+    fn manifest() -> BTreeMap<String, Recorded> {
         let text = fs::read_to_string(folder().join("ptx/MANIFEST.toml")).expect("MANIFEST.toml");
-        let mut files: BTreeMap<String, (String, BTreeMap<String, String>, BTreeSet<String>)> = BTreeMap::new();
+        let mut files: BTreeMap<String, Recorded> = BTreeMap::new();
         let mut file = String::new();
         for line in text.lines() {
             let Some((key, value)) = line.split_once(" = ") else { continue };
             let value = value.trim_matches('"').to_owned();
             match key {
                 "file" => file = value,
-                "sha256" => files.entry(file.clone()).or_default().0 = value,
-                "name" => drop(files.entry(file.clone()).or_default().2.insert(value)),
+                "sha256" => files.entry(file.clone()).or_default().sha256 = value,
+                "name" => drop(files.entry(file.clone()).or_default().kernels.insert(value)),
                 _ => {
                     if let Some(path) = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
-                        files.entry(file.clone()).or_default().1.insert(path.to_owned(), value);
+                        files.entry(file.clone()).or_default().sources.insert(path.to_owned(), value);
                     }
                 }
             }
@@ -102,7 +109,7 @@ mod tests {
     fn the_committed_ptx_belongs_to_the_sources() {
         let manifest = manifest();
         assert_eq!(manifest.keys().collect::<Vec<_>>(), ["sketch.ptx", "topk.ptx"]);
-        for (file, (hash, sources, _)) in &manifest {
+        for (file, Recorded { sha256: hash, sources, .. }) in &manifest {
             assert_eq!(&sha256(&format!("ptx/{file}")), hash, "kernels/ptx/{file} was edited: run `cargo xtask ptx`");
             assert!(!sources.is_empty());
             for (path, hash) in sources {
@@ -113,10 +120,13 @@ mod tests {
 
     #[test]
     fn the_table_of_kernels_is_that_of_the_ptx() {
-        for (file, (_, _, kernels)) in manifest() {
+        for (file, Recorded { kernels, .. }) in manifest() {
             let name = file.trim_end_matches(".ptx");
-            let ours: BTreeSet<String> =
-                KernelId::ALL.iter().filter(|kernel| kernel.file() == name).map(|kernel| kernel.name().to_owned()).collect();
+            let ours: BTreeSet<String> = KernelId::ALL
+                .iter()
+                .filter(|kernel| kernel.file() == name)
+                .map(|kernel| kernel.name().to_owned())
+                .collect();
             assert_eq!(ours, kernels, "{file}: make launch/table.rs list the kernels of the .cu");
         }
     }

@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn hex(key: [u8; 32]) -> String {
-        key.iter().map(|byte| format!("{byte:02x}")).collect()
+        key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     #[test]

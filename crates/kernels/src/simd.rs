@@ -71,3 +71,35 @@ pub fn with_level<R>(level: Level, work: impl FnOnce() -> R) -> R {
 pub fn level() -> Level {
     FORCED.get().unwrap_or_else(Level::detected)
 }
+
+/// Compiles the `#[inline(always)]` function `$body` for every level and calls the copy for `$level`.
+///
+/// The bodies are plain loops that the compiler vectorises; IEEE arithmetic in a fixed order gives the same bits in all.
+macro_rules! vectorised {
+    ($level:expr, $body:ident($($name:ident : $type:ty),* $(,)?) $(-> $result:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,popcnt")]
+            fn avx512($($name: $type),*) $(-> $result)? {
+                $body($($name),*)
+            }
+            #[target_feature(enable = "avx2,popcnt")]
+            fn avx2($($name: $type),*) $(-> $result)? {
+                $body($($name),*)
+            }
+            match $level {
+                // SAFETY: a level is never above what was detected on this machine.
+                $crate::simd::Level::Avx512 => unsafe { avx512($($name),*) },
+                // SAFETY: as above.
+                $crate::simd::Level::Avx2 => unsafe { avx2($($name),*) },
+                $crate::simd::Level::Scalar => $body($($name),*),
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = $level;
+            $body($($name),*)
+        }
+    }};
+}
+pub(crate) use vectorised;

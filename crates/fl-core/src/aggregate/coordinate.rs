@@ -117,7 +117,7 @@ mod tests {
         #[test]
         fn the_network_sorts(columns in prop::collection::vec(prop::collection::vec(-50i32..50, WIDTH), 1..40)) {
             let mut block: Vec<[f32; WIDTH]> =
-                columns.iter().map(|row| std::array::from_fn(|i| row[i] as f32)).collect();
+                columns.iter().map(|row| array::from_fn(|i| row[i] as f32)).collect();
             sort_columns(&mut block, &odd_even_merge(columns.len()));
             for lane in 0..WIDTH {
                 let mut expected: Vec<f32> = columns.iter().map(|row| row[lane] as f32).collect();

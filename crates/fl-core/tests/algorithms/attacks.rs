@@ -111,7 +111,7 @@ fn bad_masks_and_shapings_are_refused() {
     for share in [1.0, -0.1, f64::NAN] {
         assert!(Mask::from_observed(&[1.0; 4], share, Scope::Global).unwrap_err().is_input());
     }
-    assert!(Mask::from_observed(&[1.0; 4], 0.5, Scope::PerTensor(&[0..5])).unwrap_err().is_input());
+    assert!(Mask::from_observed(&[1.0; 4], 0.5, Scope::PerTensor(&[0..2, 2..5])).unwrap_err().is_input());
     let mask = Mask::from_observed(&[1.0; 4], 0.5, Scope::Global).unwrap();
     assert!(mask.apply(&mut [0.0; 3]).unwrap_err().is_input());
     assert!(top_overlap(&[1.0; 3], &[1.0; 3], 0.0).is_err());

@@ -45,7 +45,7 @@ fn no_poison_beats_the_bound() {
     let (mut tightest, mut swapped) = (0.0f64, 0);
     for case in 0..20_000u64 {
         let u = noise(case, 8);
-        let unit = |i: usize| (f64::from(u[i]) + 1.0) / 2.0;
+        let unit = |i: usize| f64::midpoint(f64::from(u[i]), 1.0);
         let d = 4 + (unit(0) * 40.0) as usize;
         let k = 1 + (unit(1) * (d - 1) as f64) as usize;
         let power = 1.0 + 4.0 * unit(2);

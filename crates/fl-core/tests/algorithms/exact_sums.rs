@@ -162,7 +162,7 @@ fn nonfinite_updates_are_dropped_and_counted() {
 fn sparse_updates_add_like_dense_ones() {
     let d = 10_000;
     let sparse = |c: u32| {
-        let idx: Vec<u32> = (0..d as u32).filter(|i| (i + c) % 97 == 0).collect();
+        let idx: Vec<u32> = (0..d as u32).filter(|i| (i + c).is_multiple_of(97)).collect();
         let val = noise(u64::from(c), idx.len());
         Update::prescaled(c, 2, ashlar_fl_core::SparseVec::new(d as u64, idx, val).unwrap())
     };

@@ -43,8 +43,11 @@ fn milliseconds() {
     let mut accountant = Accountant::new(d, 1600);
     let mut w = vec![0.0f32; d];
     for round in 0..40u32 {
-        let next: Vec<f32> =
-            w.iter().enumerate().map(|(i, w)| if (i as u32 * 7 + round) % 101 == 0 { w + 1.0 } else { *w }).collect();
+        let next: Vec<f32> = w
+            .iter()
+            .enumerate()
+            .map(|(i, w)| if (i as u32 * 7 + round).is_multiple_of(101) { w + 1.0 } else { *w })
+            .collect();
         let clients: Vec<u32> = (0..100).map(|j| (round * 37 + j * 16) % 1600).collect();
         accountant.download(round, &clients).unwrap();
         accountant.weights_changed(round, &w, &next).unwrap();

@@ -167,6 +167,15 @@ impl Runtime {
         }
     }
 
+    /// The stream that everything runs on, in order: for kernels of your own, and for events. `None` off the GPU.
+    #[cfg(feature = "cuda")]
+    pub fn cuda_stream(&self) -> Option<&std::sync::Arc<cudarc::driver::CudaStream>> {
+        match &self.backend {
+            Backend::Cuda(gpu) => Some(gpu.stream()),
+            _ => None,
+        }
+    }
+
     /// The back end that runs kernels; `None` on the CPU, where the Rust twins do the work.
     pub fn launcher(&self) -> Option<&dyn Launch> {
         match &self.backend {

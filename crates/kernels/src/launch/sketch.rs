@@ -42,9 +42,17 @@ pub struct DeviceSketch {
 #[derive(Debug)]
 enum Table {
     Host(CountSketch),
-    F32 { cells: Buf<f32>, keys: Buf<u64> },
+    F32 {
+        cells: Buf<f32>,
+        keys: Buf<u64>,
+    },
     /// No |cell| reaches `units` · 2³².
-    Fixed { cells: Buf<i64>, keys: Buf<u64>, units: u64, scale_log2: i32 },
+    Fixed {
+        cells: Buf<i64>,
+        keys: Buf<u64>,
+        units: u64,
+        scale_log2: i32,
+    },
 }
 
 /// What is added: values at consecutive coordinates, or at listed ones.
@@ -311,10 +319,9 @@ impl DeviceSketch {
             (Table::F32 { cells, keys }, Some(_)) => {
                 Table::F32 { cells: rt.take(cells.to_vec()?)?, keys: rt.take(keys.to_vec()?)? }
             }
-            (Table::Fixed { cells, keys, scale_log2, .. }, Some(launcher)) => Table::F32 {
-                cells: to_f32(rt, launcher, cells, *scale_log2)?,
-                keys: rt.take(keys.to_vec()?)?,
-            },
+            (Table::Fixed { cells, keys, scale_log2, .. }, Some(launcher)) => {
+                Table::F32 { cells: to_f32(rt, launcher, cells, *scale_log2)?, keys: rt.take(keys.to_vec()?)? }
+            }
             _ => return Err(elsewhere(rt)),
         };
         rt.synchronize()?;
@@ -355,7 +362,8 @@ impl DeviceSketch {
         rt.check(cells)?;
         let (rows, cols) = (self.config.rows, self.config.cols);
         // Enough column ranges to fill the device, but not so narrow that hashing is all that a block does.
-        let ranges = (launcher.many_blocks() as u64 / rows as u64).clamp(1, cols.div_ceil(64)).max(cols.div_ceil(OWNED));
+        let ranges =
+            (launcher.many_blocks() as u64 / rows as u64).clamp(1, cols.div_ceil(64)).max(cols.div_ceil(OWNED));
         let width = cols.div_ceil(ranges);
         let shape = Shape { grid: [cols.div_ceil(width) as u32, rows], threads: THREADS, shared: 0 };
         let n = items.x.len() as u64;
@@ -564,8 +572,7 @@ impl DeviceSketch {
         let words = s.words(Sweep::Write);
         let (state, list_index) = ((&mut s.state).into(), (&s.list_index).into());
         let list_value = (&s.list_value).into();
-        let args =
-            [table, keys, rows, cols, d, state, words, list_index, list_value, index.into(), value.into()];
+        let args = [table, keys, rows, cols, d, state, words, list_index, list_value, index.into(), value.into()];
         // SAFETY: as above; k indices and values.
         unsafe { s.start(KernelId::UnsketchWrite, tiles, args)? };
         s.finish().map(|_| ())

@@ -1,6 +1,9 @@
 //! Fixed point: integers that add up to the same bits in any order.
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    simd::{self, vectorised},
+};
 
 /// The finest scale at which `parts` vectors, each with Σ|x| ≤ `l1_upper`, add up without overflow:
 /// 62 − ⌈log₂ l1⌉ − ⌈log₂ parts⌉, held to −126…126.
@@ -61,38 +64,68 @@ pub fn quantise(x: &[f32], scale_log2: i32, out: &mut [i64]) -> Result<()> {
             expected: "-126 to 126",
         });
     }
-    check(x, scale_log2, 0)?;
+    check(x, scale_log2, |at| at as u64)?;
     let scale = power_of_two(scale_log2) as f64;
+    vectorised!(simd::level(), quantise_all(x: &[f32], scale: f64, out: &mut [i64]));
+    Ok(())
+}
+
+#[inline(always)]
+pub(super) fn quantise_all(x: &[f32], scale: f64, out: &mut [i64]) {
     for (&x, out) in x.iter().zip(out) {
         *out = quantise_one(x, scale);
     }
-    Ok(())
 }
 
 /// f64 holds x·2^s exactly, so there is one rounding.
 #[inline(always)]
-pub(super) fn quantise_one(x: f32, scale: f64) -> i64 {
+fn quantise_one(x: f32, scale: f64) -> i64 {
     (x as f64 * scale).round_ties_even() as i64
 }
 
-/// Refuses what [`quantise_one`] can't represent.
-pub(super) fn check(x: &[f32], scale_log2: i32, offset: u64) -> Result<()> {
+/// Refuses what [`quantise_one`] can't represent; else an upper bound of Σ|q|, saturating.
+pub(super) fn check(x: &[f32], scale_log2: i32, index: impl Fn(usize) -> u64) -> Result<u64> {
     // |x|·2^s < 2^62 − ½; a float below 2^62 is at most 2^62 − 2^38, so the half doesn't matter.
     let limit = f64::powi(2.0, 62 - scale_log2);
-    let fits = |x: f32| (x.abs() as f64) < limit;
-    if x.iter().all(|&x| x.is_finite() & fits(x)) {
-        return Ok(());
+    let level = simd::level();
+    let (mut largest, mut l1) = (0_u32, 0.0);
+    for x in x.chunks(1 << 14) {
+        let (block_largest, block_l1) = vectorised!(level, survey(x: &[f32]) -> (u32, f64));
+        largest = largest.max(block_largest);
+        l1 += block_l1;
+    }
+    if largest < 0x7f80_0000 && (f32::from_bits(largest) as f64) < limit {
+        // The sum's own rounding is far below a millionth; rounding to integers adds at most one half each.
+        return Ok((l1 * 1.000_001 * f64::powi(2.0, scale_log2)) as u64 + x.len() as u64);
     }
     for (at, &value) in x.iter().enumerate() {
-        let index = offset + at as u64;
+        let index = index(at);
         if !value.is_finite() {
             return Err(Error::NonFinite { what: "the input", index, value });
         }
-        if !fits(value) {
+        if value.abs() as f64 >= limit {
             return Err(Error::Overflow { what: "the input", index, scale_log2 });
         }
     }
-    Ok(())
+    Ok(u64::MAX)
+}
+
+/// Largest magnitude's bits and Σ|x|, in lanes so that it vectorises.
+#[inline(always)]
+fn survey(x: &[f32]) -> (u32, f64) {
+    let (mut largest, mut sums) = ([0_u32; 16], [0.0_f64; 16]);
+    let chunks = x.chunks_exact(16);
+    for (lane, x) in chunks.remainder().iter().enumerate() {
+        largest[lane] = x.abs().to_bits();
+        sums[lane] = x.abs() as f64;
+    }
+    for chunk in chunks {
+        for lane in 0..16 {
+            largest[lane] = largest[lane].max(chunk[lane].abs().to_bits());
+            sums[lane] += chunk[lane].abs() as f64;
+        }
+    }
+    (largest.into_iter().max().unwrap_or(0), sums.into_iter().sum())
 }
 
 /// `round-half-even(cell · factor)`, exact for every pair; `None` past 63 bits or for a factor that isn't finite.

@@ -94,6 +94,31 @@ impl Hasher {
             }
         }
     }
+
+    /// Buckets and sign bits (bit 31 set for −) of many coordinates in `row`; all slices have one length.
+    #[inline(always)]
+    pub fn place_all(&self, row: usize, cols: u64, at: &[u64], buckets: &mut [u32], signs: &mut [u32]) {
+        if let Self::Fmix64 { keys } = self {
+            match u32::try_from(cols) {
+                Ok(cols) => fmix_place_all(keys[row], cols as u64, at, buckets, signs),
+                Err(_) => fmix_place_all(keys[row], 1 << 32, at, buckets, signs),
+            }
+            return;
+        }
+        for ((&i, bucket), sign) in at.iter().zip(buckets).zip(signs) {
+            let (place, minus) = self.place(row, i, cols);
+            (*bucket, *sign) = (place as u32, u32::from(minus) << 31);
+        }
+    }
+}
+
+#[inline(always)]
+fn fmix_place_all(key: u64, cols: u64, at: &[u64], buckets: &mut [u32], signs: &mut [u32]) {
+    for ((&i, bucket), sign) in at.iter().zip(buckets).zip(signs) {
+        let h = fmix64(i ^ key);
+        *bucket = (((h >> 32) * cols) >> 32) as u32;
+        *sign = (h as u32) << 31;
+    }
 }
 
 /// The default family's placement: a pure function of the row's key and the coordinate.

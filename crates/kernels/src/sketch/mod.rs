@@ -23,16 +23,25 @@
 //! ```
 
 mod config;
+mod estimate;
 mod fixed;
 mod hash;
+mod insert;
 
 use std::borrow::Cow;
 
+use estimate::Estimator;
+use insert::{Insert, Places};
+
 pub use config::{SketchConfig, TableKind};
+pub use estimate::{median3, median5};
 pub use fixed::{quantise, scale_for};
 pub use hash::{Coefficients, HashFamily, fmix_place};
 
-use crate::{Error, Result, SparseVec};
+use crate::{
+    Error, Result, SparseVec, simd,
+    topk::{self, select::Ask},
+};
 
 /// A count-sketch.
 #[derive(Clone, Debug)]
@@ -151,8 +160,7 @@ impl CountSketch {
     /// (An f32 table takes NaN and infinity; [`Self::unsketch`] refuses them.)
     pub fn accumulate(&mut self, x: &[f32], offset: u64) -> Result<()> {
         self.check_range(offset, x.len() as u64)?;
-        let indices = |at: usize| offset + at as u64;
-        self.add_values(x, indices)
+        self.add_values(x, Places::From(offset))
     }
 
     /// Adds a sparse vector of length `d`.
@@ -168,8 +176,7 @@ impl CountSketch {
                 right: x.len(),
             });
         }
-        let idx = x.idx();
-        self.add_values(x.val(), |at| idx[at] as u64)
+        self.add_values(x.val(), Places::At(x.idx()))
     }
 
     /// Adds coordinates that are quantised already ([`quantise`] with the table's scale).
@@ -178,46 +185,50 @@ impl CountSketch {
     /// Coordinates past `d`, overflow (the table is then unchanged), an f32 table.
     pub fn accumulate_fixed(&mut self, x: &[i64], offset: u64) -> Result<()> {
         self.check_range(offset, x.len() as u64)?;
-        if matches!(self.table, Table::F32(_)) {
+        let Table::Fixed { cells, bound, .. } = &mut self.table else {
             return Err(kind("accumulate_fixed", "Fixed", "F32"));
+        };
+        let upper = x.iter().fold(*bound, |sum, x| sum.saturating_add(x.unsigned_abs()));
+        if i64::try_from(upper).is_err() {
+            return self.add_checked(x, Places::From(offset));
         }
-        self.add_integers(x, |at| offset + at as u64)
+        *bound = upper;
+        let (hasher, cols) = (&self.hasher, self.config.cols as usize);
+        Insert { hasher, cols, places: Places::From(offset), level: simd::level() }.integers(x, cells);
+        Ok(())
     }
 
-    fn add_values(&mut self, x: &[f32], index: impl Fn(usize) -> u64) -> Result<()> {
-        let (rows, cols) = (self.config.rows as usize, self.config.cols as usize);
+    fn add_values(&mut self, x: &[f32], places: Places<'_>) -> Result<()> {
+        let insert = Insert { hasher: &self.hasher, cols: self.config.cols as usize, places, level: simd::level() };
         match &mut self.table {
-            Table::F32(table) => {
-                for row in 0..rows {
-                    let cells = &mut table[row * cols..(row + 1) * cols];
-                    for (at, &x) in x.iter().enumerate() {
-                        let (bucket, minus) = self.hasher.place(row, index(at), cols as u64);
-                        cells[bucket as usize] += if minus { -x } else { x };
-                    }
+            Table::F32(table) => insert.f32(x, table),
+            Table::Fixed { cells, bound, scale_log2 } => {
+                let upper = bound.saturating_add(fixed::check(x, *scale_log2, |at| places.index(at))?);
+                if i64::try_from(upper).is_err() {
+                    let mut integers = vec![0; x.len()];
+                    quantise(x, *scale_log2, &mut integers)?;
+                    return self.add_checked(&integers, places);
                 }
-                Ok(())
-            }
-            Table::Fixed { scale_log2, .. } => {
-                let scale_log2 = *scale_log2;
-
-                let mut integers = vec![0; x.len()];
-                quantise(x, scale_log2, &mut integers)?;
-                self.add_integers(&integers, index)
+                *bound = upper;
+                insert.quantised(x, fixed::power_of_two(*scale_log2) as f64, cells);
             }
         }
+        Ok(())
     }
 
-    fn add_integers(&mut self, x: &[i64], index: impl Fn(usize) -> u64) -> Result<()> {
+    /// Near overflow: on a copy of the table, each sum checked.
+    fn add_checked(&mut self, x: &[i64], places: Places<'_>) -> Result<()> {
         let (rows, cols) = (self.config.rows as usize, self.config.cols as usize);
         let Table::Fixed { cells, bound, scale_log2 } = &mut self.table else { return Ok(()) };
         let mut sum = cells.clone();
         for row in 0..rows {
             let cells = &mut sum[row * cols..(row + 1) * cols];
             for (at, &x) in x.iter().enumerate() {
-                let (bucket, minus) = self.hasher.place(row, index(at), cols as u64);
+                let index = places.index(at);
+                let (bucket, minus) = self.hasher.place(row, index, cols as u64);
                 let cell = &mut cells[bucket as usize];
                 let next = if minus { cell.checked_sub(x) } else { cell.checked_add(x) };
-                *cell = next.ok_or(Error::Overflow { what: "the sum", index: index(at), scale_log2: *scale_log2 })?;
+                *cell = next.ok_or(Error::Overflow { what: "the sum", index, scale_log2: *scale_log2 })?;
             }
         }
         *bound = max_abs(&sum);
@@ -315,17 +326,21 @@ impl CountSketch {
     /// A coordinate past `d`.
     pub fn estimate(&self, i: u64) -> Result<f32> {
         self.check_range(i, 1)?;
-        let (rows, cols) = (self.config.rows as usize, self.config.cols);
-        let table = self.values();
-        let mut estimates: Vec<f32> = (0..rows)
-            .map(|row| {
-                let (bucket, minus) = self.hasher.place(row, i, cols);
-                let cell = table[row * cols as usize + bucket as usize];
-                if minus { -cell } else { cell }
-            })
-            .collect();
-        let (_, median, _) = estimates.select_nth_unstable_by((rows - 1) / 2, f32::total_cmp);
-        Ok(*median)
+        let mut value = [0.0];
+        match &self.table {
+            Table::F32(table) => self.estimator(table).at(&[i], &mut value),
+            Table::Fixed { cells, scale_log2, .. } => {
+                // Only the row's cells are needed.
+                let mut signed: Vec<f32> = Vec::with_capacity(self.config.rows as usize);
+                for row in 0..self.config.rows as usize {
+                    let (bucket, minus) = self.hasher.place(row, i, self.config.cols);
+                    let cell = cells[row * self.config.cols as usize + bucket as usize] as f32;
+                    signed.push(if minus { -cell } else { cell } * fixed::power_of_two(-scale_log2));
+                }
+                value[0] = median(&mut signed);
+            }
+        }
+        Ok(value[0])
     }
 
     /// The `k` coordinates of the largest estimated magnitude, with their estimates; ties keep the lowest index.
@@ -339,15 +354,29 @@ impl CountSketch {
         if d >= 1 << 32 {
             return Err(Error::TooLong { len: d, call: "CountSketch::estimate" });
         }
-        let k = crate::topk::Count::Exact(k).resolve(d).map_err(|error| match error {
+        let k = topk::Count::Exact(k).resolve(d).map_err(|error| match error {
             Error::KTooLarge { k, len, .. } => Error::KTooLarge { k, len, of: "the sketched vector".to_owned() },
             other => other,
         })?;
-        if let Some((at, &value)) = self.values().iter().enumerate().find(|(_, cell)| !cell.is_finite()) {
+        let table = self.values();
+        if let Some((at, &value)) = table.iter().enumerate().find(|(_, cell)| !cell.is_finite()) {
             return Err(Error::NonFinite { what: "the sketch table", index: at as u64, value });
         }
-        let estimates: Vec<f32> = (0..d).map(|i| self.estimate(i)).collect::<Result<_>>()?;
-        Ok(crate::topk::select(&estimates, crate::topk::Count::Exact(k))?.0)
+        let estimator = self.estimator(&table);
+        let ask = Ask { k, nan_zero: false, level: estimator.level };
+        let (pairs, _) = topk::select::select(&estimator, &ask, None);
+        Ok(SparseVec::from_sorted(d, pairs.idx, pairs.val))
+    }
+
+    fn estimator<'a>(&'a self, table: &'a [f32]) -> Estimator<'a> {
+        Estimator {
+            table,
+            hasher: &self.hasher,
+            rows: self.config.rows as usize,
+            cols: self.config.cols as usize,
+            d: self.config.d as usize,
+            level: simd::level(),
+        }
     }
 
     /// Estimate of the vector's Euclidean norm: the square root of the median over the rows of Σ cell².
@@ -401,6 +430,19 @@ impl CountSketch {
 
 fn max_abs(cells: &[i64]) -> u64 {
     cells.iter().map(|cell| cell.unsigned_abs()).max().unwrap_or(0)
+}
+
+/// The estimator's median, for one coordinate.
+fn median(signed: &mut [f32]) -> f32 {
+    match *signed {
+        [a] => a,
+        [a, b, c] => median3(a, b, c),
+        [a, b, c, d, e] => median5(a, b, c, d, e),
+        _ => {
+            let middle = (signed.len() - 1) / 2;
+            *signed.select_nth_unstable_by(middle, f32::total_cmp).1
+        }
+    }
 }
 
 fn kind(operation: &'static str, expected: &'static str, found: &'static str) -> Error {

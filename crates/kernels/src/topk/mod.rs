@@ -18,11 +18,18 @@
 //! # Ok::<(), ashlar_kernels::Error>(())
 //! ```
 
+mod feedback;
+mod lanes;
 mod radix;
+pub(crate) mod select;
+pub(crate) mod source;
+pub(crate) mod sweep;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{BitMask, Error, Result, SparseVec};
+use crate::{BitMask, Error, Result, SparseVec, simd};
+use select::{Ask, Cut};
 
 /// How many elements to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,17 +127,10 @@ impl TopK {
     /// # Errors
     /// A count that doesn't fit the input ([`Count::resolve`]), 2³² elements or more, a NaN under [`NanPolicy::Error`].
     pub fn select(&self, x: &[f32]) -> Result<(SparseVec, TopKStats)> {
-        let (k, cut) = self.cut(x)?;
-        let as_zero = self.nan == NanPolicy::AsZero;
-        let (mut idx, mut val) = (Vec::with_capacity(k as usize), Vec::with_capacity(k as usize));
-        let mut ties = cut.ties;
-        for (index, &value) in x.iter().enumerate() {
-            if keep(value, as_zero, &cut, &mut ties) {
-                idx.push(index as u32);
-                val.push(if as_zero && value.is_nan() { 0.0 } else { value });
-            }
-        }
-        Ok((SparseVec::from_sorted(x.len() as u64, idx, val), self.stats(x.len(), k, &cut)))
+        let ask = self.ask(x.len())?;
+        let (pairs, cut) = select::select(&x, &ask, self.hint);
+        self.check_nan(x, &cut)?;
+        Ok((SparseVec::from_sorted(x.len() as u64, pairs.idx, pairs.val), stats(x.len(), &ask, &cut)))
     }
 
     /// The selected elements, zeroed in `x`.
@@ -158,12 +158,13 @@ impl TopK {
                 right: g.len() as u64,
             });
         }
-        check_len(e.len())?;
-        self.k.resolve(e.len() as u64)?;
-        for (e, g) in e.iter_mut().zip(g) {
-            *e += lr * g;
+        let ask = self.ask(e.len())?;
+        let (pairs, cut) = feedback::select(e, g, lr, &ask, self.hint);
+        self.check_nan(e, &cut)?;
+        for &index in &pairs.idx {
+            e[index as usize] = 0.0;
         }
-        self.select_and_zero(e)
+        Ok((SparseVec::from_sorted(e.len() as u64, pairs.idx, pairs.val), stats(e.len(), &ask, &cut)))
     }
 
     /// The selected positions as bits: cheaper than a [`SparseVec`] above some 3 % of the elements.
@@ -171,40 +172,83 @@ impl TopK {
     /// # Errors
     /// As [`Self::select`].
     pub fn mask(&self, x: &[f32]) -> Result<(BitMask, TopKStats)> {
-        let (k, cut) = self.cut(x)?;
-        let mut mask = BitMask::zeros(x.len());
-        let mut ties = cut.ties;
-        for (index, &value) in x.iter().enumerate() {
-            if keep(value, self.nan == NanPolicy::AsZero, &cut, &mut ties) {
-                mask.set(index, true);
-            }
+        let ask = self.ask(x.len())?;
+        let guess = select::guess(x.len(), &ask, |at, out| source::Source::values(&x, at, out));
+        let (parts, cut) = select::cut(&x, &ask, &guess);
+        self.check_nan(x, &cut)?;
+        let mut words = vec![0; x.len().div_ceil(64)];
+        let mut rest = &mut words[..];
+        let mut jobs = Vec::with_capacity(parts.len());
+        for (range, rule, _) in parts {
+            let (here, after) = rest.split_at_mut(range.len().div_ceil(64));
+            rest = after;
+            jobs.push((range, rule, here));
         }
-        Ok((mask, self.stats(x.len(), k, &cut)))
+        jobs.into_par_iter().for_each(|(range, mut rule, words)| {
+            sweep::mask(ask.level, &x[range], &mut rule, ask.nan_zero, words);
+        });
+        Ok((BitMask::from_words(x.len(), words)?, stats(x.len(), &ask, &cut)))
     }
 
-    fn cut(&self, x: &[f32]) -> Result<(u64, radix::Cut)> {
-        check_len(x.len())?;
-        let k = self.k.resolve(x.len() as u64)?;
-        let cut = radix::cut(x, k, self.nan == NanPolicy::AsZero);
+    fn ask(&self, len: usize) -> Result<Ask> {
+        if len as u64 >= 1 << 32 {
+            return Err(Error::TooLong { len: len as u64, call: "topk::select_u64" });
+        }
+        let k = self.k.resolve(len as u64)?;
+        Ok(Ask { k, nan_zero: self.nan == NanPolicy::AsZero, level: simd::level() })
+    }
+
+    fn check_nan(&self, x: &[f32], cut: &Cut) -> Result<()> {
         if self.nan == NanPolicy::Error
             && cut.nans > 0
             && let Some(index) = x.iter().position(|x| x.is_nan())
         {
             return Err(Error::Nan { index: index as u64 });
         }
-        Ok((k, cut))
-    }
-
-    fn stats(&self, n: usize, k: u64, cut: &radix::Cut) -> TopKStats {
-        TopKStats { n: n as u64, k, threshold: f32::from_bits(cut.key), nan_count: cut.nans }
+        Ok(())
     }
 }
 
-fn check_len(len: usize) -> Result<()> {
-    if len as u64 >= 1 << 32 {
-        return Err(Error::TooLong { len: len as u64, call: "topk::select_u64" });
+/// As [`select`] for any length, with 64-bit indices (strictly increasing).
+///
+/// # Errors
+/// A count that doesn't fit the input ([`Count::resolve`]).
+pub fn select_u64(x: &[f32], k: Count) -> Result<(Vec<u64>, Vec<f32>, TopKStats)> {
+    select_in_parts(x, k, 1 << 31)
+}
+
+/// The winners are among the winners of parts that 32-bit indices reach.
+fn select_in_parts(x: &[f32], k: Count, part: usize) -> Result<(Vec<u64>, Vec<f32>, TopKStats)> {
+    let k = k.resolve(x.len() as u64)?;
+    let (mut idx, mut val, mut nan_count) = (Vec::new(), Vec::new(), 0);
+    for (at, x) in x.chunks(part).enumerate() {
+        let (top, stats) = select(x, Count::Exact(k.min(x.len() as u64)))?;
+        idx.extend(top.idx().iter().map(|&index| (at * part) as u64 + index as u64));
+        val.extend_from_slice(top.val());
+        nan_count += stats.nan_count;
     }
-    Ok(())
+    let mut keys: Vec<u32> = val.iter().map(|&value| key(value, false)).collect();
+    let rank = (k - 1) as usize;
+    let threshold = *keys.select_nth_unstable_by(rank, |a, b| b.cmp(a)).1;
+    let mut ties = k - keys[..rank].iter().filter(|&&key| key > threshold).count() as u64;
+    let keep: Vec<bool> = val
+        .iter()
+        .map(|&value| {
+            let tie = key(value, false) == threshold && ties > 0;
+            ties -= u64::from(tie);
+            tie || key(value, false) > threshold
+        })
+        .collect();
+    let mut kept = keep.iter();
+    idx.retain(|_| kept.next() == Some(&true));
+    let mut kept = keep.iter();
+    val.retain(|_| kept.next() == Some(&true));
+    let stats = TopKStats { n: x.len() as u64, k, threshold: f32::from_bits(threshold), nan_count };
+    Ok((idx, val, stats))
+}
+
+fn stats(n: usize, ask: &Ask, cut: &Cut) -> TopKStats {
+    TopKStats { n: n as u64, k: ask.k, threshold: f32::from_bits(cut.key), nan_count: cut.nans }
 }
 
 /// The order's key: the magnitude's bits; NaN above infinity, or 0 when it counts as zero.
@@ -216,12 +260,20 @@ fn key(value: f32, nan_as_zero: bool) -> u32 {
 
 const INFINITY: u32 = 0x7f80_0000;
 
-#[inline(always)]
-fn keep(value: f32, as_zero: bool, cut: &radix::Cut, ties: &mut u64) -> bool {
-    let key = key(value, as_zero);
-    if key == cut.key && *ties > 0 {
-        *ties -= 1;
-        return true;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_give_what_the_whole_gives() {
+        let x: Vec<f32> = (0..1000).map(|i| ((i * 7919) % 101) as f32 - 50.0).collect();
+        for k in [1, 10, 300, 999, 1000] {
+            let (whole, stats) = select(&x, Count::Exact(k)).unwrap();
+            for part in [1, 7, 300, 5000] {
+                let (idx, val, in_parts) = select_in_parts(&x, Count::Exact(k), part).unwrap();
+                assert!(idx.iter().map(|&i| i as u32).eq(whole.idx().iter().copied()) && val == whole.val());
+                assert_eq!(in_parts.threshold, stats.threshold);
+            }
+        }
     }
-    key > cut.key
 }

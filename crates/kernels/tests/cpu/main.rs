@@ -1,4 +1,5 @@
 //! The CPU kernels against their oracles, laws and bad inputs.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 mod recall;
