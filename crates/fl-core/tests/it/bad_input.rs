@@ -1,0 +1,117 @@
+//! The rows of the specification's table that reach the command line: message and exit code.
+
+use std::process::{Command, Output};
+
+use crate::SMALL;
+
+/// Runs the binary with a configuration laid over [`SMALL`].
+fn train(sets: &[&str], flags: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.toml");
+    std::fs::write(&file, SMALL).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"));
+    command.arg("train").arg("--config").arg(&file).args(["--rounds", "2"]);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    command.args(flags).env("NO_COLOR", "1").output().unwrap()
+}
+
+fn refused(sets: &[&str], flags: &[&str], words: &[&str]) {
+    let output = train(sets, flags);
+    // Messages are wrapped at 80 columns: compare without line breaks.
+    let stderr = String::from_utf8_lossy(&output.stderr).replace(['\n', '│', '|'], " ");
+    let text = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(2), "{sets:?} {flags:?}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{sets:?} {flags:?}: `{word}` is missing in: {text}");
+    }
+}
+
+#[test]
+fn kept_coordinates() {
+    refused(&["server.mode=true-topk", "server.k=0"], &[], &["k = 0", "d ="]);
+    refused(&["server.mode=sketch"], &["--k", "9999999"], &["k = 9999999", "d ="]);
+}
+
+#[test]
+fn sketch_shapes() {
+    refused(&["server.mode=sketch", "server.cols=0"], &[], &["server.cols", "at least 1"]);
+    refused(&["server.mode=sketch", "server.rows=4"], &[], &["server.rows", "odd"]);
+    refused(&["server.mode=sketch", "client.momentum=0.9"], &[], &["client.momentum", "server.mode"]);
+    refused(&["server.mode=sketch", "client.error=local"], &[], &["client.error", "server.mode"]);
+    let few = train(&["server.mode=sketch", "server.k=500", "server.cols=100"], &[]);
+    assert_eq!(few.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&few.stderr).contains("cols"), "a warning names the columns");
+    // csvec alone takes an even number of rows.
+    let even = train(&["server.mode=sketch", "server.rows=4", "server.hash=csvec"], &[]);
+    assert_eq!(even.status.code(), Some(0), "{}", String::from_utf8_lossy(&even.stderr));
+}
+
+#[test]
+fn clients_and_rounds() {
+    refused(&[], &["--per-round", "51"], &["server.per_round", "data.clients = 50"]);
+    refused(&[], &["--per-round", "0"], &["server.per_round", "at least 1"]);
+    refused(&["data.train=20", "data.clients=50"], &["--per-round", "40"], &["server.per_round", "clients that hold examples"]);
+    refused(&["data.validation=300"], &[], &["data.validation", "300"]);
+    refused(&["server.momentum=1.0"], &[], &["server.momentum"]);
+    refused(&["server.lr=-1"], &[], &["server.lr"]);
+    refused(&["server.mode=local-topk", "server.state_limit_mb=1", "server.momentum=0.0", "server.k=10"], &[], &["server.state_limit_mb", "50 clients"]);
+}
+
+#[test]
+fn defences() {
+    let local = ["server.mode=fedavg", "client.lr=0.1"];
+    let with = |more: &[&'static str]| [&local[..], more].concat();
+    refused(&with(&["defence.name=krum", "defence.f=4"]), &[], &["krum", "needs at least 11", "has 10"]);
+    refused(&with(&["defence.name=bulyan", "defence.f=2"]), &[], &["bulyan", "needs at least 11"]);
+    refused(&with(&["defence.name=trimmed-mean", "defence.f=5"]), &[], &["trimmed-mean", "needs at least 11"]);
+    refused(&with(&["defence.name=norm-clip"]), &[], &["clip.l2"]);
+    refused(&["server.mode=sparsefed"], &[], &["clip.l2"]);
+    let zero = train(&with(&["defence.name=trimmed-mean", "defence.f=0"]), &[]);
+    assert_eq!(zero.status.code(), Some(0), "f = 0 is the mean");
+}
+
+#[test]
+fn attacks() {
+    let on = ["server.mode=fedavg", "client.lr=0.1", "attack.name=baseline", "attack.rounds=1"];
+    let with = |more: &[&'static str]| [&on[..], more].concat();
+    refused(&with(&["attack.start=2"]), &[], &["attack.start", "server.rounds = 2"]);
+    refused(&with(&["attack.source=11"]), &[], &["attack.source", "a class of the set"]);
+    refused(&with(&["attack.source=0"]), &[], &["attack.target", "another class"]);
+    refused(&with(&["attack.attackers=11"]), &[], &["attack.attackers", "per_round = 10"]);
+    refused(&with(&["attack.name=neurotoxin"]), &[], &["attack.start", "no global step to observe"]);
+    refused(&with(&["attack.scale_to_clip=true"]), &[], &["attack.scale_to_clip"]);
+}
+
+#[test]
+fn words_and_keys() {
+    refused(&["server.momentun=0.9"], &[], &["unknown key `momentun`", "did you mean `momentum`?"]);
+    refused(&["attack.name=neurotoxic"], &[], &["neurotoxic", "neurotoxin"]);
+    refused(&[], &["--mode", "true_topkk"], &["true_topkk", "true-topk"]);
+    refused(&[], &["--collective", "mpi"], &["this binary has `local` only"]);
+    refused(&[], &["--device", "cuda:0"], &["computes on the CPU"]);
+}
+
+#[test]
+fn a_missing_data_folder_names_the_path_and_the_variable() {
+    refused(&["data.name=mnist10k", "data.path=/nonexistent/mnist"], &[], &["/nonexistent/mnist"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"));
+    command.args(["train", "--set", "data.name=mnist10k"]).env("ASHLAR_DATA", "/nonexistent").env("HOME", "/nonexistent");
+    let output = command.env_remove("XDG_CACHE_HOME").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("ASHLAR_DATA") && text.contains("/nonexistent"), "{text}");
+}
+
+#[test]
+fn folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let out = out.to_str().unwrap();
+    assert_eq!(train(&[], &["--out", out]).status.code(), Some(0));
+    refused(&[], &["--out", out], &["already holds", "--resume"]);
+    refused(&["server.lr=0.2"], &["--out", out, "--resume"], &["another configuration"]);
+    refused(&[], &["--out", out, "--resume", "--seed", "3"], &["another configuration"]);
+    assert_eq!(train(&[], &["--out", out, "--resume"]).status.code(), Some(0), "a finished run may be resumed");
+}
