@@ -30,3 +30,11 @@ extern "C" __global__ void misuse_two_barriers() {
     __syncthreads();
 }
 SIMT_EXPORT(misuse_two_barriers)
+
+extern "C" __global__ void misuse_stack(u32* out) {
+  if (threadIdx.x != 1) return;
+  volatile u32 large[8448];  // 33 KiB of the 32
+  for (u32 i = 0; i < 8448; ++i) large[i] = i;
+  out[0] = large[17];
+}
+SIMT_EXPORT(misuse_stack)

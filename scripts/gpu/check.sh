@@ -14,12 +14,8 @@ build() {
   # The path of each binary, from cargo's JSON messages.
   cargo test --release -p ashlar-kernels --features cuda --test cuda --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1 | xargs -I{} cp {} "$dir/parity"
-  if grep -q '^cuda' benches/Cargo.toml; then
-    cargo bench -p ashlar-benches --features cuda --no-run --message-format=json |
-      sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r bench; do
-        cp "$bench" "$dir/bench-$(basename "$bench" | sed 's/-[0-9a-f]*$//')"
-      done
-  fi
+  cargo build --release -p ashlar-kernels --features cuda --example gpu-bench
+  cp "${CARGO_TARGET_DIR:-target}/release/examples/gpu-bench" "$dir/bench"
 }
 
 run() {
@@ -36,10 +32,7 @@ run() {
   else
     echo "no compute-sanitizer: skipped" | tee "$out/memcheck.txt"
   fi
-  for bench in "$dir"/bench-*; do
-    [ -x "$bench" ] || continue
-    "$bench" --bench 2>&1 | tee "$out/$(basename "$bench").txt"
-  done
+  "$dir/bench" 26 | tee "$out/bench.jsonl"
 }
 
 case $mode in

@@ -152,6 +152,7 @@ fn a_kernel_that_is_wrong_on_purpose_is_reported() {
         ("misuse_outside_mask", &["thread (16, 0, 0)", "lane 16", "mask 0000ffff, which leaves it out"]),
         ("misuse_mixed", &["is in __ballot_sync", "while its warp is in a shuffle"]),
         ("misuse_two_barriers", &["waits at the barrier", "while thread (0, 0, 0) waits at"]),
+        ("misuse_stack", &["thread (1, 0, 0)", "overran its stack of 32768 bytes"]),
     ] {
         let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "run_a_wrong_kernel", "--nocapture"])
@@ -181,7 +182,7 @@ macro_rules! misuse {
         }
     };
 }
-misuse! { simt_misuse_half_barrier simt_misuse_half_shuffle simt_misuse_outside_mask simt_misuse_mixed simt_misuse_two_barriers }
+misuse! { simt_misuse_half_barrier simt_misuse_half_shuffle simt_misuse_outside_mask simt_misuse_mixed simt_misuse_two_barriers simt_misuse_stack }
 
 /// The child of the test above; alone it does nothing.
 #[test]
