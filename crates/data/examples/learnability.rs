@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p ashlar-data --example learnability -- [train] [epochs] [seeds] [rate × 1000]`
 
+#![allow(clippy::print_stdout)]
+
 use ashlar_data::{DataSpec, load};
 
 mod net;
@@ -14,14 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let split = load(&DataSpec { seed, train: Some(train), ..DataSpec::default() })?;
         for hidden in [0, 64] {
             let mut net = net::Net::new(hidden, split.train.example_len(), split.train.classes().len());
-            let mut line = String::new();
+            let mut line = Vec::new();
             for epoch in 0..epochs {
                 net.epoch(&split.train, seed, epoch as u64, rate * (1.0 - epoch as f32 / epochs as f32))?;
                 if (epoch + 1) % (epochs / 4).max(1) == 0 {
-                    line += &format!(" {:.3}", net.accuracy(&split.test));
+                    line.push(format!("{:.3}", net.accuracy(&split.test)));
                 }
             }
-            println!("seed {seed} hidden {hidden:2}:{line} (train {:.3})", net.accuracy(&split.train));
+            println!("seed {seed} hidden {hidden:2}: {} (train {:.3})", line.join(" "), net.accuracy(&split.train));
         }
     }
     Ok(())

@@ -3,6 +3,8 @@
 //! `cargo run --release -p ashlar-data --example own_data -- flowers.csv species`
 //! `cargo run --release -p ashlar-data --example own_data -- pictures/ 32` (a folder a class; side in pixels)
 
+#![allow(clippy::print_stdout)]
+
 use ashlar_data::{Column, DataSpec, load};
 
 mod net;

@@ -133,7 +133,8 @@ fn holding_folder(set: &catalog::Set) -> Option<PathBuf> {
             let plain = file.name.trim_end_matches(".gz");
             // What archives unpack to stands for them.
             crate::read::find(folder, &[plain]).is_some()
-                || plain.ends_with(".tar") && crate::read::find(folder, &["data_batch_1.bin", "train.bin"]).is_some()
+                || plain.strip_suffix(".tar").is_some()
+                    && crate::read::find(folder, &["data_batch_1.bin", "train.bin"]).is_some()
         })
     };
     paths::set_dirs(set.name, None).into_iter().find(|folder| holds(folder))

@@ -31,7 +31,7 @@ fn survive(name: &str, seeds: &[Vec<u8>], mut parse: impl FnMut(&[u8]) -> bool) 
                 1 => bytes[at] = rng.random(),
                 2 => {
                     bytes[at] =
-                        [0, 1, 0x7f, 0x80, 0xff, b'"', b',', b'\n', b'[', b'{'][rng.random_range(0..10u32) as usize]
+                        [0, 1, 0x7f, 0x80, 0xff, b'"', b',', b'\n', b'[', b'{'][rng.random_range(0..10u32) as usize];
                 }
                 3 => bytes.truncate(at),
                 4 => bytes.insert(at, rng.random()),
@@ -89,7 +89,7 @@ fn csv() {
         text: vec![Column::Index(0), Column::Index(2)],
         ..DataSpec::default()
     };
-    survive("csv", &[numbers.clone()], |bytes| table::parse_labelled(path(), bytes, &spec).is_ok());
+    survive("csv", std::slice::from_ref(&numbers), |bytes| table::parse_labelled(path(), bytes, &spec).is_ok());
     survive("csv-text", &[numbers], |bytes| table::parse_texts(path(), bytes, &spec).is_ok());
 }
 

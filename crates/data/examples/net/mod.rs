@@ -38,7 +38,9 @@ impl Net {
                 out.iter_mut().zip(row).for_each(|(out, w)| *out += value * w);
             }
             if layer + 2 < self.sizes.len() {
-                out.iter_mut().for_each(|out| *out = out.max(0.0));
+                for out in &mut out {
+                    *out = out.max(0.0);
+                }
             }
             acts.push(out);
             at += n * m + m;

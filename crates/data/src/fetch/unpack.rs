@@ -52,8 +52,10 @@ mod tests {
     fn data_files_come_out_without_their_folders_and_nothing_else_does() {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("set.tar.gz");
-        let mut tar =
-            tar::Builder::new(flate2::write::GzEncoder::new(File::create(&archive).unwrap(), Default::default()));
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
+            File::create(&archive).unwrap(),
+            flate2::Compression::default(),
+        ));
         for (name, content) in [("inner/a.bin", "pixels"), ("inner/classes.txt", "cat"), ("inner/run.sh", "echo")] {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
