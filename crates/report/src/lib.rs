@@ -4,7 +4,7 @@ mod error;
 mod escape;
 mod export;
 mod html;
-pub mod model;
+mod model;
 mod number;
 pub mod svg;
 

@@ -1,7 +1,8 @@
 //! Location, spread and order statistics of a sample.
 //!
-//! Variances by Welford's recurrence: one pass, no cancellation of large sums (a sample 1e9 + {4, 7, 13, 16} keeps its
-//! variance of 30, where Σx² − n·x̄² loses it). Quantiles by numpy's default, `linear` (Hyndman and Fan's type 7).
+//! Streams by Welford's recurrence ([`Welford`]): one pass, no cancellation of large sums (a sample 1e9 + {4, 7, 13, 16}
+//! keeps its variance of 30, where Σx² − n·x̄² loses it). Slices by two passes, Σ(x − x̄)² less what the rounding of x̄ adds,
+//! which keeps full precision at any offset. Quantiles by numpy's default, `linear` (Hyndman and Fan's type 7).
 
 use crate::error::{Error, Result, check};
 
@@ -80,7 +81,10 @@ pub fn mean(x: &[f64]) -> Result<f64> {
 /// The unbiased variance (denominator n − 1) of at least two values.
 pub fn variance(x: &[f64]) -> Result<f64> {
     check("the variance", x, 2)?;
-    Ok(welford(x).m2 / (x.len() - 1) as f64)
+    let centre = welford(x).mean;
+    let squares: f64 = x.iter().map(|v| (v - centre) * (v - centre)).sum();
+    let rest: f64 = x.iter().map(|v| v - centre).sum();
+    Ok((squares - rest * rest / x.len() as f64) / (x.len() - 1) as f64)
 }
 
 /// The square root of [`variance`].
@@ -153,9 +157,8 @@ pub struct Summary {
 /// Mean, spread and the five-number summary of at least one value.
 pub fn describe(x: &[f64]) -> Result<Summary> {
     let q = quantiles(x, &[0.0, 0.25, 0.5, 0.75, 1.0])?;
-    let w = welford(x);
-    let std_dev = w.variance().unwrap_or(0.0).sqrt();
-    Ok(Summary { n: x.len(), mean: w.mean, std_dev, min: q[0], q1: q[1], median: q[2], q3: q[3], max: q[4] })
+    let std_dev = if x.len() < 2 { 0.0 } else { std_dev(x)? };
+    Ok(Summary { n: x.len(), mean: welford(x).mean, std_dev, min: q[0], q1: q[1], median: q[2], q3: q[3], max: q[4] })
 }
 
 #[cfg(test)]

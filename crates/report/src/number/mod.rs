@@ -82,9 +82,13 @@ fn auto(v: f64) -> String {
     }
 }
 
-/// `digits` decimals, a real minus sign, commas between thousands; what rounds to zero has no sign.
+/// `digits` decimals (12 at most), a real minus sign, commas between thousands; what rounds to zero has no sign. From
+/// 1e15 on, where f64 holds no decimals, in scientific notation.
 pub(crate) fn fixed(v: f64, digits: usize) -> String {
-    let text = format!("{:.*}", digits.min(17), v.abs());
+    if v.abs() >= 1e15 {
+        return scientific(v, 4);
+    }
+    let text = format!("{:.*}", digits.min(12), v.abs());
     let negative = v < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b));
     let (whole, rest) = text.split_once('.').map_or((text.as_str(), ""), |(w, r)| (w, r));
     let mut out = String::from(if negative { "−" } else { "" });
@@ -217,5 +221,6 @@ mod tests {
         assert_eq!(Format::Percent(0).show(-0.001), "0 %");
         assert_eq!(Format::Fixed(2).show(-0.01), "−0.01");
         assert_eq!(Format::Count.show(1e6), "1,000,000");
+        assert_eq!(Format::Percent(1).show(1e300), "1×10³⁰² %");
     }
 }

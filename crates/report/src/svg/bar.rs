@@ -87,7 +87,7 @@ impl BarPlot {
         let key = if many { 16.0 } else { 0.0 };
         let left = if beside { longest + 12.0 } else { 0.0 } + key;
         let values = self.series.iter().flat_map(|s| s.bars.iter().take(self.categories.len()));
-        let value_width = values.map(|b| text::width(&self.show(b), font)).fold(0.0, f64::max);
+        let value_width = values.map(|b| text::width(&self.show(b), font)).fold(0.0, f64::max).min(w * 0.4);
         let right = w - value_width - 10.0;
         let axis = self.layout(if canvas.size == Size::Wide { 6 } else { 3 });
         let x = |v: f64| left + axis.share(v) * (right - left);
@@ -107,7 +107,7 @@ impl BarPlot {
                 if many {
                     canvas.marker(s, (left - 9.0, y + thick / 2.0));
                 }
-                canvas.text((w, y + thick / 2.0 + font * 0.35), Anchor::End, "", &self.show(bar), f64::MAX);
+                canvas.text((w, y + thick / 2.0 + font * 0.35), Anchor::End, "", &self.show(bar), value_width + 1.0);
                 if !drawable(self.value.scale, bar.value) {
                     continue;
                 }
@@ -146,10 +146,10 @@ impl BarPlot {
         }
         let mut free = -1.0;
         for (v, label) in &axis.ticks {
-            let half = text::width(label, font) / 2.0;
+            let half = text::width(label, font).min(w) / 2.0;
             let at = x(*v).clamp(half, (w - half).max(half));
             if at - half > free {
-                canvas.text((at, bottom + font * 1.2), Anchor::Middle, "soft", label, f64::MAX);
+                canvas.text((at, bottom + font * 1.2), Anchor::Middle, "soft", label, w);
                 free = at + half + 6.0;
             }
         }

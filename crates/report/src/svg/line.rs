@@ -94,7 +94,7 @@ impl<'a> Picture<'a> {
         let ys = shown().map(|p| p.y).chain(bands).chain(levels(false));
         let y = Layout::new(&plot.y, ys, (height / 44.0) as usize, true);
         let tick_width = y.ticks.iter().map(|t| text::width(&t.1, font)).fold(0.0, f64::max);
-        let left = tick_width + 10.0;
+        let left = tick_width.min(size.width() * 0.35) + 10.0;
         let xs = || shown().map(|p| p.x).chain(levels(true));
         let labels = plot.names();
         let longest = labels.iter().map(|(_, name)| text::width(name, font)).fold(0.0, f64::max);
@@ -184,26 +184,26 @@ impl<'a> Picture<'a> {
     }
 
     fn axes(&mut self) {
-        let [left, top, right, bottom] = self.area;
+        let [left, _, right, bottom] = self.area;
         let font = self.canvas.font();
         for (v, label) in self.y.ticks.clone() {
             let y = self.at(self.x.low, v).1;
             self.canvas.line((left, y), (right, y), "grid");
-            self.canvas.text((left - 7.0, y + font * 0.35), Anchor::End, "soft", &label, left);
+            self.canvas.text((left - 7.0, y + font * 0.35), Anchor::End, "soft", &label, left - 6.0);
         }
         self.canvas.line((left, bottom), (right, bottom), "axis");
         let mut free = -1.0;
         for (v, label) in self.x.ticks.clone() {
             let x = self.at(v, self.y.low).0;
-            let half = text::width(&label, font) / 2.0;
+            let w = self.canvas.size.width();
+            let half = text::width(&label, font).min(w) / 2.0;
             self.canvas.line((x, bottom), (x, bottom + 4.0), "axis");
-            let x = x.min(self.canvas.size.width() - half);
+            let x = x.min(w - half).max(half);
             if x - half > free {
-                self.canvas.text((x, bottom + font * 1.4), Anchor::Middle, "soft", &label, f64::MAX);
+                self.canvas.text((x, bottom + font * 1.4), Anchor::Middle, "soft", &label, w);
                 free = x + half + 4.0;
             }
         }
-        let _ = top;
     }
 
     fn marks(&mut self) {

@@ -72,7 +72,8 @@ fn linear((low, high): (f64, f64), format: Format, target: usize, round: bool) -
     let step = nice_step((high - low) / target as f64 / unit, format) * unit;
     if round {
         low = (low / step + 1e-9).floor() * step;
-        high = (high / step - 1e-9).ceil() * step;
+        // Whole steps over a domain smaller than one can round both ends to the same tick.
+        high = ((high / step - 1e-9).ceil() * step).max(low + step);
     }
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;

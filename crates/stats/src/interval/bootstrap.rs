@@ -7,11 +7,11 @@
 //! *BCa* (Efron, 1987): those quantiles moved to Φ(z₀ + (z₀ + z) / (1 − a(z₀ + z))), with the bias z₀ = Φ⁻¹(share of
 //! replicates below the estimate, ties half) and the acceleration a = Σd³ / 6(Σd²)^{3/2} of the jackknife's deviations d.
 //!
-//! Resample b draws from a stream of its own (ChaCha8 under the seed, stream b), so the replicates depend neither on
+//! Resample b draws from a stream of its own (`rng::stream` of the seed, ChaCha8's stream b), so the replicates depend neither on
 //! the number of threads nor on the order in which they run. Cost: B·n draws, and n statistics more for BCa.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use ashlar_kernels::rng::stream;
+use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +154,7 @@ impl Bootstrap {
         items: &[T],
         statistic: &(impl Fn(&[T]) -> f64 + Sync),
     ) -> Result<Vec<f64>> {
-        let base = ChaCha8Rng::seed_from_u64(self.seed);
+        let base = stream(self.seed, &["stats", "bootstrap"]);
         let draw = |buffer: &mut Vec<T>, resample: u32| {
             let mut rng = base.clone();
             rng.set_stream(u64::from(resample));
