@@ -1,4 +1,4 @@
-//! Gradients and evaluations a second of each network: `cargo run --release -p ashlar-models --example throughput`.
+//! Gradients and evaluations a second of each network: `cargo run --release -p ashlar-models --example throughput [ARCH]`.
 //!
 //! One thread for the gradients, all for the evaluation of 2,000 images; the median of 5 repetitions.
 #![allow(clippy::print_stdout)]
@@ -35,7 +35,11 @@ fn main() -> Result<()> {
         "{:12} {:>9} {:>6} {:>12} {:>12} {:>16}",
         "arch", "d", "batch", "gradients/s", "images/s", "eval images/s"
     );
+    let only = std::env::args().nth(1);
     for (arch, input, classes, batch, calls) in cases {
+        if only.as_ref().is_some_and(|name| name != arch.name()) {
+            continue;
+        }
         let model = VisionModel::new(&ModelSpec::new(arch), input, classes, &Device::Cpu, 1)?;
         let w = model.bind(&model.init_flat())?;
         let x: Vec<f32> = (0..2000 * model.features()).map(|i| (i % 251) as f32 / 251.0).collect();

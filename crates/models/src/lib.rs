@@ -32,6 +32,10 @@
 //! same list of layers becomes a graph of candle operations. The tests hold the two against each other, against finite
 //! differences in f64, and against PyTorch.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod error;
 mod graph;
 mod matmul;

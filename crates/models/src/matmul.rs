@@ -30,6 +30,8 @@ pub trait Real:
     fn from_f64(x: f64) -> Self;
     /// Exact value.
     fn to_f64(self) -> f64;
+    /// Whether it is no number.
+    fn is_nan(self) -> bool;
 }
 
 impl Real for f32 {
@@ -40,6 +42,9 @@ impl Real for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
 }
 
 impl Real for f64 {
@@ -49,6 +54,9 @@ impl Real for f64 {
     }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn is_nan(self) -> bool {
+        self.is_nan()
     }
 }
 
@@ -109,7 +117,6 @@ pub fn matmul<T: Real>(dst: (&mut [T], Shape), accumulate: bool, a: (&[T], Shape
     // strides; the destination is borrowed uniquely, so it overlaps neither operand, and its entries are distinct; all
     // slices are initialised. `T` is f32 or f64 (the only implementations of `Real`), which gemm supports. Strides are
     // below a slice's length and so fit an isize.
-    #[allow(unsafe_code)]
     unsafe {
         gemm::gemm(
             d.rows,

@@ -1,4 +1,5 @@
 //! Logits, loss and gradients against PyTorch: fixtures by `scripts/fixtures/vision.py`.
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::path::Path;
 

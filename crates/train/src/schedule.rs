@@ -94,13 +94,12 @@ impl Schedule {
     pub fn at(&self, step: u64, total: u64) -> f64 {
         let t = (step as f64 / total.max(1) as f64).min(1.0);
         match *self {
-            Self::Constant => 1.0,
             Self::Triangular { pivot, peak } if t < pivot => peak * t / pivot,
             Self::Triangular { pivot, peak } if pivot < 1.0 => peak * (1.0 - t) / (1.0 - pivot),
             Self::Triangular { peak, .. } => peak,
             Self::Cosine { floor } => floor + (1.0 - floor) * 0.5 * (1.0 + (PI * t).cos()),
             Self::LinearWarmup { warmup } if t < warmup => t / warmup,
-            Self::LinearWarmup { .. } => 1.0,
+            Self::Constant | Self::LinearWarmup { .. } => 1.0,
             Self::Step { every, gamma } => gamma.powf((step / every.max(1)) as f64),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The test starts itself as a child process that trains; the parent kills it and starts it again until it is done.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::{
     fs,

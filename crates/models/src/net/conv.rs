@@ -77,7 +77,9 @@ impl Conv {
         }
         if let Some(bias) = &self.bias {
             for (y, &bias) in y.chunks_exact_mut(n * self.plane()).zip(&w[bias.clone()]) {
-                y.iter_mut().for_each(|y| *y += bias);
+                for y in y {
+                    *y += bias;
+                }
             }
         }
     }
@@ -117,55 +119,51 @@ impl Conv {
         }
     }
 
-    /// Kernel position `(ky, kx)` of input channel `c` meets output `(y, x)` at input `(y + ky − pad, x + kx − pad)`:
-    /// for each row of columns, the output columns that stay inside, and the shift to their input columns.
+    /// Rows of the columns, one a kernel position of an input channel.
+    ///
+    /// Position `(ky, kx)` meets output `(y, x)` at input `(y + ky − pad, x + kx − pad)`: in a flat plane that is one
+    /// shift for all of it, right wherever the input's column exists, and outside the plane where its row doesn't.
     fn taps(&self) -> impl Iterator<Item = Tap> + use<> {
-        let (kernel, pad, width) = (self.kernel, self.kernel / 2, self.width);
+        let (kernel, pad, width, plane) = (self.kernel, self.kernel / 2, self.width, self.plane());
         (0..self.rows()).map(move |row| {
-            let (channel, ky, kx) = (row / (kernel * kernel), row / kernel % kernel, row % kernel);
-            let inside = pad.saturating_sub(kx).min(width)..(width + pad).saturating_sub(kx).min(width);
-            let source = if inside.is_empty() { 0 } else { inside.start + kx - pad };
-            Tap { row, channel, ky, source, inside }
+            let (ky, kx) = (row / kernel % kernel, row % kernel);
+            let (forward, back) = (ky * width + kx, pad * width + pad);
+            let (ahead, behind) = (forward.saturating_sub(back), back.saturating_sub(forward));
+            let to = behind.min(plane)..plane - ahead.min(plane);
+            Tap {
+                row,
+                channel: row / (kernel * kernel),
+                from: if to.is_empty() { 0..0 } else { to.start + ahead - behind..to.end + ahead - behind },
+                to: if to.is_empty() { 0..0 } else { to },
+                outside: if kx < pad { 0..(pad - kx).min(width) } else { width - (kx - pad).min(width)..width },
+            }
         })
     }
 
-    /// Input row under output row `y` at kernel row `ky`, if inside.
-    fn input_row(&self, y: usize, ky: usize) -> Option<usize> {
-        (y + ky).checked_sub(self.kernel / 2).filter(|row| *row < self.height)
-    }
-
+    /// Columns of a block of images.
     fn gather<T: Real>(&self, x: &[T], n: usize, images: &Range<usize>, columns: &mut [T]) {
-        let (plane, width) = (self.plane(), self.width);
+        let plane = self.plane();
         for tap in self.taps() {
             let columns = &mut columns[tap.row * images.len() * plane..][..images.len() * plane];
             let planes = &x[(tap.channel * n + images.start) * plane..][..images.len() * plane];
             for (to, from) in columns.chunks_exact_mut(plane).zip(planes.chunks_exact(plane)) {
-                for (y, to) in to.chunks_exact_mut(width).enumerate() {
-                    let Some(row) = self.input_row(y, tap.ky) else {
-                        to.fill(T::default());
-                        continue;
-                    };
-                    let from = &from[row * width + tap.source..][..tap.inside.len()];
-                    to[..tap.inside.start].fill(T::default());
-                    to[tap.inside.clone()].copy_from_slice(from);
-                    to[tap.inside.end..].fill(T::default());
-                }
+                to[..tap.to.start].fill(T::default());
+                to[tap.to.clone()].copy_from_slice(&from[tap.from.clone()]);
+                to[tap.to.end..].fill(T::default());
             }
+            tap.clear_outside(columns, self.width);
         }
     }
 
-    fn scatter<T: Real>(&self, columns: &[T], n: usize, images: &Range<usize>, dx: &mut [T]) {
-        let (plane, width) = (self.plane(), self.width);
+    /// Adds the columns' gradients to where [`gather`](Self::gather) took them from.
+    fn scatter<T: Real>(&self, columns: &mut [T], n: usize, images: &Range<usize>, dx: &mut [T]) {
+        let plane = self.plane();
         for tap in self.taps() {
-            let columns = &columns[tap.row * images.len() * plane..][..images.len() * plane];
+            let columns = &mut columns[tap.row * images.len() * plane..][..images.len() * plane];
+            tap.clear_outside(columns, self.width);
             let planes = &mut dx[(tap.channel * n + images.start) * plane..][..images.len() * plane];
             for (from, to) in columns.chunks_exact(plane).zip(planes.chunks_exact_mut(plane)) {
-                for (y, from) in from.chunks_exact(width).enumerate() {
-                    if let Some(row) = self.input_row(y, tap.ky) {
-                        let to = &mut to[row * width + tap.source..][..tap.inside.len()];
-                        plain::add(to, &from[tap.inside.clone()]);
-                    }
-                }
+                plain::add(&mut to[tap.from.clone()], &from[tap.to.clone()]);
             }
         }
     }
@@ -174,9 +172,17 @@ impl Conv {
 struct Tap {
     row: usize,
     channel: usize,
-    ky: usize,
-    /// Input column of the first output column inside.
-    source: usize,
-    /// Output columns whose input column exists.
-    inside: Range<usize>,
+    /// Part of an input plane, and where in the columns' plane it goes.
+    from: Range<usize>,
+    to: Range<usize>,
+    /// Output columns whose input column doesn't exist.
+    outside: Range<usize>,
+}
+
+impl Tap {
+    fn clear_outside<T: Real>(&self, columns: &mut [T], width: usize) {
+        if !self.outside.is_empty() {
+            columns.chunks_exact_mut(width).for_each(|row| row[self.outside.clone()].fill(T::default()));
+        }
+    }
 }

@@ -28,18 +28,18 @@ impl Pool {
         for (x, (y, places)) in planes.zip(outs) {
             for row in 0..rows {
                 let (y, places) = (&mut y[row * cols..][..cols], &mut places[row * cols..][..cols]);
-                let first = &x[row * self.size * self.width..];
-                for (col, (y, place)) in y.iter_mut().zip(places.iter_mut()).enumerate() {
-                    (*y, *place) = (first[col * self.size], 0);
-                }
-                for i in 1..self.size * self.size {
-                    let line = &first[(i / self.size) * self.width + i % self.size..];
-                    for (col, (y, place)) in y.iter_mut().zip(places.iter_mut()).enumerate() {
-                        let x = line[col * self.size];
-                        // Also true for the first NaN, and false against one.
-                        let wins = !(x <= *y) && *y == *y;
-                        *y = if wins { x } else { *y };
-                        *place = if wins { i as u8 } else { *place };
+                let band = &x[row * self.size * self.width..][..self.size * self.width];
+                if self.size == 2 {
+                    let (above, below) = band.split_at(self.width);
+                    let squares = above.chunks_exact(2).zip(below.chunks_exact(2));
+                    for ((y, place), (a, b)) in y.iter_mut().zip(places).zip(squares) {
+                        (*y, *place) = largest([a[0], a[1], b[0], b[1]]);
+                    }
+                } else {
+                    for (col, (y, place)) in y.iter_mut().zip(places).enumerate() {
+                        let square =
+                            (0..self.size).flat_map(|i| &band[i * self.width + col * self.size..][..self.size]);
+                        (*y, *place) = largest(square.copied());
                     }
                 }
             }
@@ -63,4 +63,16 @@ impl Pool {
             }
         }
     }
+}
+
+/// The largest and its place; `|` instead of `||`, because a branch on which of four wins would often be mispredicted.
+#[inline(always)]
+fn largest<T: Real>(square: impl IntoIterator<Item = T>) -> (T, u8) {
+    let mut square = square.into_iter();
+    let mut best = (square.next().unwrap_or_default(), 0);
+    for (i, x) in square.enumerate() {
+        let wins = (x > best.0) | x.is_nan();
+        best = (if wins { x } else { best.0 }, if wins { i as u8 + 1 } else { best.1 });
+    }
+    best
 }

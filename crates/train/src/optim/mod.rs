@@ -52,7 +52,7 @@ fn counter_to_f32(count: u64) -> Vec<f32> {
 
 fn counter_from_f32(halves: &[f32]) -> Option<u64> {
     let &[high, low] = halves else { return None };
-    let exact = |x: f32| (x >= 0.0 && x < 16_777_216.0 && x.fract() == 0.0).then_some(x as u64);
+    let exact = |x: f32| ((0.0..16_777_216.0).contains(&x) && x.fract() == 0.0).then_some(x as u64);
     Some((exact(high)? << 24) | exact(low)?)
 }
 

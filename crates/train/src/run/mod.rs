@@ -125,9 +125,10 @@ impl RunFolder {
         }
         let (metrics, log) = newest.as_ref().map_or((0, 0), |c| (c.metrics_len, c.log_len));
         let restored = newest.as_ref().map(|c| c.step);
-        match restored {
-            Some(step) => tracing::info!(step, path = %path.display(), "resuming"),
-            None => tracing::warn!(path = %path.display(), "no checkpoint to resume from: starting over"),
+        if let Some(step) = restored {
+            tracing::info!(step, path = %path.display(), "resuming");
+        } else {
+            tracing::warn!(path = %path.display(), "no checkpoint to resume from: starting over");
         }
         let (metrics, log) = (Lines::open(path.join(METRICS), metrics)?, Lines::open(path.join(LOG), log)?);
         Ok(Self { path: path.to_owned(), metrics, log, keep: 2, restored, _lock: lock })
