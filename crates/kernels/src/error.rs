@@ -124,6 +124,24 @@ pub enum Error {
         /// The scale in use.
         scale_log2: i32,
     },
+    /// A file that can't be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Which file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file's contents that can't be used.
+    #[error("{path}: {problem}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
     /// A device that can't be had, or fails.
     #[error(transparent)]
     Device(#[from] crate::device::DeviceError),
@@ -134,6 +152,7 @@ impl Error {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Device(error) => error.is_input(),
+            Self::Io { action, .. } => *action != "write",
             _ => true,
         }
     }

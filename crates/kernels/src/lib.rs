@@ -1,10 +1,74 @@
 //! Deterministic top-k sparsification and count-sketches with the same bits on CPU and GPU.
+//!
+//! Two kernels carry compressed and federated training: keep the k largest of a gradient, and squeeze a gradient into a
+//! table that can be added to others. Here both give the same bits on every machine, for every number of threads and
+//! every instruction set, so that a run can be repeated and compared to the byte.
+//!
+//! | you want | call | cost on one core |
+//! |---|---|---|
+//! | the k largest magnitudes | [`topk::select`] | one read of the input up to some 15 % kept, then two |
+//! | the same each step | [`topk::TopK::hint`], [`topk::TopK::select_into`] | without the sample, without fresh memory |
+//! | `e ← e + lr·g`, take the top, zero it | [`topk::TopK::error_feedback`] | one sweep |
+//! | only which ones | [`topk::TopK::mask`] | two reads, n/8 bytes out |
+//! | a mergeable summary | [`sketch::CountSketch`] | one hash and one add a row and coordinate |
+//! | sums free of order | [`sketch::TableKind::Fixed`] | 8 bytes a cell |
+//! | random numbers | [`rng::stream`] | |
+//! | safetensors in and out | [`files`] | |
+//!
+//! # Top-k
+//!
+//! ```
+//! use ashlar_kernels::topk::{self, Count, NanPolicy, TopK};
+//!
+//! let gradient: Vec<f32> = (0..100_000).map(|i| ((i * 7919) % 10_007) as f32 - 5_000.0).collect();
+//! let (top, stats) = topk::select(&gradient, Count::Fraction(0.01))?;
+//! assert_eq!((top.nnz() as u64, stats.k), (1000, 1000));
+//!
+//! // The next step: the threshold as a hint, the memory again, a NaN refused.
+//! let mut kept = top;
+//! let topk = TopK::new(Count::Exact(1000)).hint(stats.threshold).nan(NanPolicy::Error);
+//! topk.select_into(&gradient, &mut kept)?;
+//! # Ok::<(), ashlar_kernels::Error>(())
+//! ```
+//!
+//! # Sketches whose bits don't depend on the order
+//!
+//! ```
+//! use ashlar_kernels::sketch::{CountSketch, SketchConfig, scale_for};
+//!
+//! let x: Vec<f32> = (0..5000).map(|i| 1.0 / (i + 1) as f32).collect();
+//! let l1: f64 = x.iter().map(|x| x.abs() as f64).sum();
+//! let config = SketchConfig::new(5000, 5, 500, 7).fixed(scale_for(l1, 2));
+//!
+//! let mut whole = CountSketch::new(config)?;
+//! whole.accumulate(&x, 0)?;
+//! let (mut late, mut early) = (CountSketch::new(config)?, CountSketch::new(config)?);
+//! late.accumulate(&x[1234..], 1234)?;
+//! early.accumulate(&x[..1234], 0)?;
+//! late.merge(&early)?;
+//! assert_eq!(late.table_fixed(), whole.table_fixed());
+//! assert_eq!(late.unsketch(3)?.idx(), [0, 1, 2]);
+//! # Ok::<(), ashlar_kernels::Error>(())
+//! ```
+//!
+//! # Bits
+//!
+//! Sums are in index order, products and sums rounded separately, medians by fixed comparisons ([`sketch::median5`]).
+//! The vector paths are chosen at run time; [`simd::with_level`] forces one, as the tests do to compare them.
+//!
+//! # Features
+//!
+//! none: this library on a CPU · `cuda`: the same kernels as PTX through the driver, loaded at run time · `simt`: the CUDA
+//! sources on a CPU, for tests · `cli`: the command `ashlar-kernels`.
 #![warn(missing_docs)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
 mod error;
+pub mod files;
 pub mod launch;
 pub mod ptx;
 pub mod rng;
@@ -18,3 +82,7 @@ pub mod topk;
 pub use error::{Error, Result};
 pub use sketch::quantise;
 pub use sparse::{BitMask, SparseVec};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

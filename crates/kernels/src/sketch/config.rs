@@ -102,9 +102,9 @@ impl SketchConfig {
             return refuse("cols", self.cols.to_string(), "the table exceeds the address space");
         }
         if let HashFamily::Csvec { blocks, .. } = self.hash
-            && (blocks == 0 || blocks as u64 > self.d)
+            && (blocks == 0 || blocks as u64 > self.d.min(1 << 20))
         {
-            return refuse("hash.blocks", blocks.to_string(), "1 to d blocks");
+            return refuse("hash.blocks", blocks.to_string(), "1 to d blocks, at most 2^20");
         }
         if let TableKind::Fixed { scale_log2 } = self.table
             && !(-126..=126).contains(&scale_log2)

@@ -40,7 +40,7 @@ pub use hash::{Coefficients, HashFamily, fmix_place};
 
 use crate::{
     Error, Result, SparseVec, simd,
-    topk::{self, select::Ask},
+    topk::{self, select::Ask, sweep::Pairs},
 };
 
 /// A count-sketch.
@@ -364,7 +364,8 @@ impl CountSketch {
         }
         let estimator = self.estimator(&table);
         let ask = Ask { k, nan_zero: false, level: estimator.level };
-        let (pairs, _) = topk::select::select(&estimator, &ask, None);
+        let mut pairs = Pairs::default();
+        topk::select::select(&estimator, &ask, None, &mut pairs);
         Ok(SparseVec::from_sorted(d, pairs.idx, pairs.val))
     }
 

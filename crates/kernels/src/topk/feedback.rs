@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Updates `e` and selects from it.
-pub(super) fn select(e: &mut [f32], g: &[f32], lr: f32, ask: &Ask, hint: Option<f32>) -> (Pairs, Cut) {
+pub(super) fn select(e: &mut [f32], g: &[f32], lr: f32, ask: &Ask, hint: Option<f32>, reuse: &mut Pairs) -> Cut {
     let n = e.len();
     let guess = hint.and_then(|hint| guess_from_hint(hint, ask)).unwrap_or_else(|| {
         guess(n, ask, |at, out| {
@@ -40,12 +40,12 @@ pub(super) fn select(e: &mut [f32], g: &[f32], lr: f32, ask: &Ask, hint: Option<
     let pairs: Vec<Pairs> = parts.map(work).collect();
     let e: &[f32] = e;
     if guess.packs(n)
-        && let Some((pairs, mut cut)) = among(pairs, ask, &guess)
+        && let Some(mut cut) = among(pairs, ask, &guess, reuse)
     {
         if !ask.nan_zero && cut.key > INFINITY {
             cut.nans = e.iter().filter(|x| x.is_nan()).count() as u64;
         }
-        return (pairs, cut);
+        return cut;
     }
-    select::select(&e, ask, None)
+    select::select(&e, ask, None, reuse)
 }

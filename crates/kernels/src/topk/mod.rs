@@ -127,10 +127,24 @@ impl TopK {
     /// # Errors
     /// A count that doesn't fit the input ([`Count::resolve`]), 2³² elements or more, a NaN under [`NanPolicy::Error`].
     pub fn select(&self, x: &[f32]) -> Result<(SparseVec, TopKStats)> {
+        let mut top = SparseVec::default();
+        let stats = self.select_into(x, &mut top)?;
+        Ok((top, stats))
+    }
+
+    /// As [`Self::select`], into a vector whose memory is used again: when much is selected, fresh memory costs more
+    /// than the search.
+    ///
+    /// # Errors
+    /// As [`Self::select`]; `top` is then unspecified.
+    pub fn select_into(&self, x: &[f32], top: &mut SparseVec) -> Result<TopKStats> {
         let ask = self.ask(x.len())?;
-        let (pairs, cut) = select::select(&x, &ask, self.hint);
+        let (idx, val) = std::mem::take(top).into_parts();
+        let mut pairs = sweep::Pairs { idx, val, nans: 0 };
+        let cut = select::select(&x, &ask, self.hint, &mut pairs);
         self.check_nan(x, &cut)?;
-        Ok((SparseVec::from_sorted(x.len() as u64, pairs.idx, pairs.val), stats(x.len(), &ask, &cut)))
+        *top = SparseVec::from_sorted(x.len() as u64, pairs.idx, pairs.val);
+        Ok(stats(x.len(), &ask, &cut))
     }
 
     /// The selected elements, zeroed in `x`.
@@ -159,7 +173,8 @@ impl TopK {
             });
         }
         let ask = self.ask(e.len())?;
-        let (pairs, cut) = feedback::select(e, g, lr, &ask, self.hint);
+        let mut pairs = sweep::Pairs::default();
+        let cut = feedback::select(e, g, lr, &ask, self.hint, &mut pairs);
         self.check_nan(e, &cut)?;
         for &index in &pairs.idx {
             e[index as usize] = 0.0;

@@ -102,7 +102,7 @@ fn nth_largest(keys: &mut [u32], rank: usize) -> u32 {
 
 /// A guess from a threshold that the caller expects.
 pub(crate) fn guess_from_hint(hint: f32, ask: &Ask) -> Option<Guess> {
-    let floor = key(hint.abs() * 0.9, false);
+    let floor = key(hint.abs() * 0.97, false);
     let limit = 2 * ask.k + BLOCK as u64;
     (floor > 0 && floor <= INFINITY).then_some(Guess { floor, ceil: NO_CEILING, expected: ask.k + ask.k / 4, limit })
 }
@@ -123,37 +123,52 @@ fn map<T: Send, R: Send>(mut items: Vec<T>, work: impl Fn(T) -> R + Sync + Send)
 }
 
 /// The selected pairs, in index order.
-pub(crate) fn select(source: &impl Source, ask: &Ask, hint: Option<f32>) -> (Pairs, Cut) {
+///
+/// `reuse` is memory that the result may take over; fresh pages cost more than the search when much is selected.
+pub(crate) fn select(source: &impl Source, ask: &Ask, hint: Option<f32>, reuse: &mut Pairs) -> Cut {
     let n = source.len();
     if let Some(guess) = hint.and_then(|hint| guess_from_hint(hint, ask)).filter(|guess| guess.packs(n))
-        && let Some(found) = one_read(source, ask, &guess)
+        && let Some(found) = one_read(source, ask, &guess, reuse)
     {
         return found;
     }
     let guess = guess(n, ask, |at, out| source.values(at, out));
     if guess.packs(n)
-        && let Some(found) = one_read(source, ask, &guess)
+        && let Some(found) = one_read(source, ask, &guess, reuse)
     {
         return found;
     }
     let (cuts, cut) = cut(source, ask, &guess);
-    let pairs = map(cuts, |(range, mut rule, keep)| {
-        let mut pairs = Pairs::with_capacity(keep as usize + BLOCK + 16);
+    let jobs = lend(reuse, cuts, |&(.., keep)| keep as usize + BLOCK + 16);
+    let pairs = map(jobs, |((range, mut rule, _), mut pairs)| {
         source.blocks(range, &mut |base, x| {
             pairs.emit(ask.level, x, base as u32, &mut rule, ask.nan_zero);
             true
         });
         pairs
     });
-    (join(pairs), cut)
+    join(pairs, reuse);
+    cut
 }
 
-fn one_read(source: &impl Source, ask: &Ask, guess: &Guess) -> Option<(Pairs, Cut)> {
+/// Each part with memory for its pairs: the first gets the memory that is there.
+fn lend<T>(reuse: &mut Pairs, parts: Vec<T>, capacity: impl Fn(&T) -> usize) -> Vec<(T, Pairs)> {
+    let lend = |part: T| {
+        let mut pairs = std::mem::take(reuse);
+        pairs.clear();
+        let capacity = capacity(&part);
+        pairs.idx.reserve(capacity);
+        pairs.val.reserve(capacity);
+        (part, pairs)
+    };
+    parts.into_iter().map(lend).collect()
+}
+
+fn one_read(source: &impl Source, ask: &Ask, guess: &Guess, reuse: &mut Pairs) -> Option<Cut> {
     let seen = AtomicU64::new(0);
     let parts = parts(source.len());
     let share = guess.expected as usize / parts.len() + BLOCK + 16;
-    let pairs = map(parts, |range| {
-        let mut pairs = Pairs::with_capacity(share);
+    let pairs = map(lend(reuse, parts, |_| share), |(range, mut pairs)| {
         let mut rule = Rule::at_least(guess.floor);
         let mut go_on = |new: usize| seen.fetch_add(new as u64, Ordering::Relaxed) + new as u64 <= guess.limit;
         if !source.gather(range.clone(), guess.floor, &mut pairs, &mut go_on) {
@@ -165,17 +180,18 @@ fn one_read(source: &impl Source, ask: &Ask, guess: &Guess) -> Option<(Pairs, Cu
         }
         pairs
     });
-    let (pairs, mut cut) = among(pairs, ask, guess)?;
+    let mut cut = among(pairs, ask, guess, reuse)?;
     if !ask.nan_zero && cut.key > INFINITY {
         cut.nans = count_nans(source, ask.level); // some may be below the floor
     }
-    Some((pairs, cut))
+    Some(cut)
 }
 
 /// The cut among candidates that hold everything from the floor up; `None` if they are too few or too many.
-pub(crate) fn among(mut pairs: Vec<Pairs>, ask: &Ask, guess: &Guess) -> Option<(Pairs, Cut)> {
+pub(crate) fn among(mut pairs: Vec<Pairs>, ask: &Ask, guess: &Guess, found: &mut Pairs) -> Option<Cut> {
     let total: u64 = pairs.iter().map(|pairs| pairs.idx.len() as u64).sum();
     if total < ask.k || total > guess.limit {
+        *found = pairs.swap_remove(0); // its memory may serve yet
         return None;
     }
     let ceil = if guess.ceil == NO_CEILING { ceiling(&pairs, total, ask.k) } else { guess.ceil };
@@ -186,14 +202,15 @@ pub(crate) fn among(mut pairs: Vec<Pairs>, ask: &Ask, guess: &Guess) -> Option<(
             (keys, band)
         });
         let Some((key, rules)) = divide(&bands, ask.k) else { continue };
-        let nans = pairs.iter().map(|pairs| pairs.nans + sweep::count(ask.level, &pairs.val, INFINITY, false).0).sum();
+        let nans = pairs.iter().zip(&bands).map(|(pairs, (_, band))| pairs.nans + band.nans).sum();
         let ties = rules.iter().map(|rule| rule.ties).sum();
         let jobs = pairs.into_iter().zip(rules).collect();
         pairs = map(jobs, |(mut pairs, mut rule): (Pairs, Rule)| {
             pairs.compact(ask.level, &mut rule);
             pairs
         });
-        return Some((join(pairs), Cut { key, ties, nans }));
+        join(pairs, found);
+        return Some(Cut { key, ties, nans });
     }
     None
 }
@@ -252,8 +269,7 @@ pub(crate) fn cut(source: &impl Source, ask: &Ask, guess: &Guess) -> (Vec<(Range
         && let Some((key, rules)) = divide(&bands, ask.k)
     {
         let ties = rules.iter().map(|rule| rule.ties).sum();
-        let nans =
-            if ask.nan_zero { bands.iter().map(|(_, band)| band.nans).sum() } else { count_nans(source, ask.level) };
+        let nans = bands.iter().map(|(_, band)| band.nans).sum();
         let keeps = bands.iter().zip(&rules).map(|((keys, band), rule)| {
             band.above + keys.iter().filter(|&&other| other > key).count() as u64 + rule.ties
         });
@@ -306,18 +322,16 @@ fn count_nans(source: &impl Source, level: Level) -> u64 {
     counts.iter().sum()
 }
 
-fn join(mut pairs: Vec<Pairs>) -> Pairs {
-    if pairs.len() == 1
-        && let Some(only) = pairs.pop()
-    {
-        return only;
-    }
-    let total = pairs.iter().map(|pairs| pairs.idx.len()).sum();
-    let mut all = Pairs::with_capacity(total);
-    for part in &pairs {
+/// All parts' pairs, in order.
+fn join(pairs: Vec<Pairs>, all: &mut Pairs) {
+    let total: usize = pairs.iter().map(|pairs| pairs.idx.len()).sum();
+    let mut parts = pairs.into_iter();
+    *all = parts.next().unwrap_or_default();
+    all.idx.reserve(total - all.idx.len());
+    all.val.reserve(total - all.val.len());
+    for part in parts {
         all.idx.extend_from_slice(&part.idx);
         all.val.extend_from_slice(&part.val);
         all.nans += part.nans;
     }
-    all
 }

@@ -75,8 +75,11 @@ pub(crate) struct Pairs {
 const SLACK: usize = 16;
 
 impl Pairs {
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self { idx: Vec::with_capacity(capacity), val: Vec::with_capacity(capacity), nans: 0 }
+    /// Keeps the memory.
+    pub fn clear(&mut self) {
+        self.idx.clear();
+        self.val.clear();
+        self.nans = 0;
     }
 
     /// Appends what `rule` keeps of `x`, whose first element has index `base`.
@@ -239,6 +242,7 @@ unsafe fn band_block<I: Lanes, const NAN_ZERO: bool>(
         // ceil − 1 ≥ 0 here; floor − 1 may be −1.
         let (low, high) = (floor.wrapping_sub(1), ceil - 1);
         let (low_v, high_v) = (I::splat(low), I::splat(high));
+        let infinity = I::splat(INFINITY);
         while at + I::LANES <= n {
             let (key, _) = read::<I, NAN_ZERO>(x.add(at), &mut nans);
             let over = I::gt(key, high_v);
@@ -246,6 +250,7 @@ unsafe fn band_block<I: Lanes, const NAN_ZERO: bool>(
             I::pack(key, inside, to.add(kept));
             kept += inside.count_ones() as usize;
             above += over.count_ones() as u64;
+            nans += I::gt(key, infinity).count_ones() as u64;
             at += I::LANES;
         }
         while at < n {
@@ -254,6 +259,7 @@ unsafe fn band_block<I: Lanes, const NAN_ZERO: bool>(
             to.add(kept).write(key);
             kept += (Scalar::gt(key, low) & !over) as usize;
             above += over as u64;
+            nans += Scalar::gt(key, INFINITY) as u64;
             at += 1;
         }
         (kept, above, nans)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod hostile_files;
 mod recall;
 mod sketch_laws;
 mod sketch_oracles;

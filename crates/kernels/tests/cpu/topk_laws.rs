@@ -1,4 +1,7 @@
-use ashlar_kernels::topk::{self, Count, NanPolicy, TopK};
+use ashlar_kernels::{
+    SparseVec,
+    topk::{self, Count, NanPolicy, TopK},
+};
 use proptest::prelude::*;
 
 use super::common::{bits, everywhere, nasty_vec, noise};
@@ -32,6 +35,12 @@ fn check(x: &[f32], k: usize, hint: Option<f32>, policy: NanPolicy) {
     assert_eq!(idx, expected);
     assert_eq!(val, expected.iter().map(value).collect::<Vec<_>>());
     assert_eq!((found, nans), (threshold, x.iter().filter(|x| x.is_nan()).count() as u64));
+
+    let mut reused = SparseVec::new(9, vec![1, 2, 8], vec![1.0; 3]).unwrap();
+    for _ in 0..2 {
+        top.select_into(x, &mut reused).unwrap();
+        assert_eq!((reused.idx(), bits(reused.val())), (&idx[..], val.clone()));
+    }
 
     let mask = everywhere(|| top.mask(x).unwrap().0);
     assert_eq!(mask.ones().map(|i| i as u32).collect::<Vec<_>>(), expected);
