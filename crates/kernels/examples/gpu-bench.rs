@@ -59,7 +59,7 @@ fn main() -> Result<(), Failure> {
             if topk.run(&rt, &buffer)?.0 != expected {
                 return Err(format!("{name} {label}: not the CPU's result").into());
             }
-            let seconds = median(&rt, || Ok(drop(topk.run(&rt, &buffer)?)))?;
+            let seconds = median(&rt, || Ok(topk.run(&rt, &buffer)?))?;
             report(&format!("{name} {label}"), seconds, reads * n as f64 + out);
         }
     }
@@ -70,7 +70,7 @@ fn main() -> Result<(), Failure> {
             let mut sketch = DeviceSketch::new(&rt, config)?;
             let add = median(&rt, || Ok(sketch.accumulate(&rt, &buffer, 0)?))?;
             report(&format!("sketch accumulate {kind} 5x{cols}"), add, 4.0 * n as f64);
-            let unsketch = median(&rt, || Ok(drop(sketch.unsketch(&rt, cols / 10)?)))?;
+            let unsketch = median(&rt, || Ok(sketch.unsketch(&rt, cols / 10)?))?;
             report(&format!("unsketch {kind} 5x{cols}"), unsketch, 20.0 * n as f64);
         }
     }
@@ -78,7 +78,7 @@ fn main() -> Result<(), Failure> {
 }
 
 /// Median seconds of 21 calls, after 5 that warm up.
-fn median(rt: &Runtime, mut work: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
+fn median<T>(rt: &Runtime, mut work: impl FnMut() -> Result<T, Failure>) -> Result<f64, Failure> {
     let mut times = Vec::new();
     for call in 0..26 {
         rt.synchronize()?;

@@ -93,6 +93,10 @@ impl Gpu {
             let gpus = if names.is_empty() { "no GPU".to_owned() } else { names.join(", ") };
             return Err(DeviceError::NoSuchGpu { ordinal, gpus }.into());
         };
+        if !info.is_supported() {
+            let (name, found) = (info.name.clone(), info.compute_capability.clone());
+            return Err(DeviceError::OldGpu { ordinal, name, found }.into());
+        }
         let context = CudaContext::new(ordinal).map_err(failed("opening the GPU"))?;
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let shared_limit = context

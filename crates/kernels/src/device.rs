@@ -23,9 +23,12 @@ impl Device {
     /// The first GPU if this build and this machine have one, else the CPU, and the reason.
     pub fn auto() -> (Self, String) {
         match gpus() {
-            Ok(gpus) => match gpus.first() {
-                Some(gpu) => (Self::Cuda(gpu.ordinal), format!("{} is the first GPU", gpu.name)),
-                None => (Self::Cpu, "the driver reports no GPU".to_owned()),
+            Ok(gpus) => match gpus.iter().find(|gpu| gpu.is_supported()) {
+                Some(gpu) => {
+                    (Self::Cuda(gpu.ordinal), format!("{} is the first GPU that the kernels run on", gpu.name))
+                }
+                None if gpus.is_empty() => (Self::Cpu, "the driver reports no GPU".to_owned()),
+                None => (Self::Cpu, format!("no GPU has compute capability {LOWEST_CAPABILITY} or more")),
             },
             Err(error) => (Self::Cpu, error.short()),
         }
@@ -93,6 +96,16 @@ pub enum DeviceError {
         /// What there is.
         gpus: String,
     },
+    /// A GPU from before the kernels' time.
+    #[error("cuda:{ordinal} ({name}) has compute capability {found}; the kernels need {LOWEST_CAPABILITY}")]
+    OldGpu {
+        /// Its number.
+        ordinal: usize,
+        /// Its name.
+        name: String,
+        /// What it has.
+        found: String,
+    },
     /// The driver is older than the PTX.
     #[error(
         "the driver (CUDA {driver}) doesn't load {file}.ptx, which needs PTX {floor}: update the driver, or build with \
@@ -152,6 +165,9 @@ impl DeviceError {
     }
 }
 
+/// The kernels' PTX is for sm_80 and everything since.
+pub(crate) const LOWEST_CAPABILITY: &str = "8.0";
+
 /// One GPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GpuInfo {
@@ -165,6 +181,17 @@ pub struct GpuInfo {
     pub memory_bytes: u64,
     /// Streaming multiprocessors.
     pub multiprocessors: u32,
+}
+
+impl GpuInfo {
+    /// Whether the kernels run on it.
+    pub fn is_supported(&self) -> bool {
+        self.compute_capability
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok())
+            .is_some_and(|major: u32| major >= 8)
+    }
 }
 
 /// One PTX file of this binary.
@@ -341,11 +368,27 @@ mod tests {
         let info = DeviceInfo::probe();
         assert_eq!(info.cuda_feature, cfg!(feature = "cuda"));
         assert!(!info.reason.is_empty());
-        assert_eq!(info.auto_device == "cpu", info.gpus.is_empty());
+        assert_eq!(info.auto_device == "cpu", !info.gpus.iter().any(GpuInfo::is_supported));
         assert_eq!(info.ptx.iter().map(|file| file.kernels.len()).sum::<usize>(), crate::launch::KernelId::ALL.len());
         let text = info.to_string();
         assert!(text.contains("PTX: 2 files, floor 7.0, sources match"), "{text}");
         assert!(text.contains("device auto -> "), "{text}");
+    }
+
+    #[test]
+    fn gpus_from_before_sm_80_are_passed_over() {
+        for (compute_capability, supported) in
+            [("7.5", false), ("8.0", true), ("9.0", true), ("10.3", true), ("", false)]
+        {
+            let gpu = GpuInfo {
+                ordinal: 0,
+                name: String::new(),
+                compute_capability: compute_capability.to_owned(),
+                memory_bytes: 0,
+                multiprocessors: 1,
+            };
+            assert_eq!(gpu.is_supported(), supported, "{compute_capability}");
+        }
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -2,7 +2,7 @@
 
 use super::select::{Selection, Sweep};
 use super::{Arg, Buf, Element, KernelId, Launch, Runtime};
-use crate::topk::{TopK, TopKStats};
+use crate::topk::{NanPolicy, TopK, TopKStats, select_u64};
 use crate::{BitMask, Error, Result, SparseVec};
 
 /// What a selection reads.
@@ -129,10 +129,13 @@ impl TopK {
     /// [`Self::run`] for 2³² elements and more: indices as u64, and the values.
     ///
     /// # Errors
-    /// As [`Self::run`]. The CPU takes fewer than 2³² elements.
+    /// As [`Self::run`]. The CPU takes 2³² elements and more under [`NanPolicy::Largest`] only.
     pub fn run_u64(&self, rt: &Runtime, x: &Buf<f32>) -> Result<(Vec<u64>, Vec<f32>, TopKStats)> {
         rt.check(x)?;
         let Some(launcher) = rt.launcher() else {
+            if x.len() as u64 >= 1 << 32 && self.nan == NanPolicy::Largest {
+                return select_u64(x.host().ok_or_else(|| elsewhere(rt))?, self.k);
+            }
             let (top, stats) = self.run(rt, x)?;
             let (index, value) = top.into_parts();
             return Ok((index.into_iter().map(u64::from).collect(), value, stats));
