@@ -44,7 +44,9 @@ pub struct AttackArgs {
 pub(super) fn run(args: &AttackArgs, _: &GlobalArgs) -> Result<Answer, Failure> {
     let config = settings::load(&args.run, &args.flags, |table| apply(args, table))?;
     if !config.attack.is_on() {
-        return Err(Failure::usage("there is no attack: attack.name is none").help("give --attack NAME and --attack-rounds A"));
+        return Err(
+            Failure::usage("there is no attack: attack.name is none").help("give --attack NAME and --attack-rounds A")
+        );
     }
     execute(config, &args.run, "attack")
 }

@@ -71,14 +71,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
         Hash::Poly61 => HashFamily::Poly61,
         Hash::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
     };
-    let config = SketchConfig {
-        d: args.d,
-        rows: args.rows,
-        cols: args.cols,
-        seed: args.seed,
-        hash,
-        table: TableKind::F32,
-    };
+    let config =
+        SketchConfig { d: args.d, rows: args.rows, cols: args.cols, seed: args.seed, hash, table: TableKind::F32 };
     let x = power_law(args);
     let mut sketch = CountSketch::new(config).map_err(Error::from)?;
     let accumulate_s = fastest(args.repeats, || {

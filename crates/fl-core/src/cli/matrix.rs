@@ -64,7 +64,8 @@ pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> 
 
 fn run_cell(cell: &Cell, seed: u64, run: &RunArgs) -> Result<Value, Failure> {
     let label = format!("{} seed {seed}", cell.name());
-    let out = run.out.as_ref().map(|out| out.join("cells").join(format!("{}-seed-{seed}", cell.name().replace(' ', "-"))));
+    let out =
+        run.out.as_ref().map(|out| out.join("cells").join(format!("{}-seed-{seed}", cell.name().replace(' ', "-"))));
     let around = Surroundings {
         out: out.as_deref(),
         resume: run.resume,
@@ -87,7 +88,8 @@ fn summary(cell: &Cell, seeds: &[u64], results: &[Value]) -> Result<Value, Failu
         ("lifespan_rounds", "/lifespan/rounds"),
         ("final_acc", "/final_acc"),
     ] {
-        let values: Vec<f64> = results.iter().filter_map(|result| result.pointer(pointer).and_then(Value::as_f64)).collect();
+        let values: Vec<f64> =
+            results.iter().filter_map(|result| result.pointer(pointer).and_then(Value::as_f64)).collect();
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         let interval = (values.len() >= 2).then(|| interval::t_mean(&values, 0.95));
         let interval = interval.transpose().map_err(|error| Failure::from_error(&error, error.is_input()))?;

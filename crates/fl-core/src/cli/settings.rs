@@ -135,7 +135,9 @@ pub fn check(config: &RunConfig, source: Option<&config::Source>) -> Result<(), 
 pub fn check_device(device: DeviceArg) -> Result<(), Failure> {
     match device {
         DeviceArg::Auto | DeviceArg::Cpu => Ok(()),
-        DeviceArg::Cuda(_) => Err(Failure::usage(format!("--device {device}: the federated simulator computes on the CPU"))
-            .help("leave --device out, or say cpu")),
+        DeviceArg::Cuda(_) => {
+            Err(Failure::usage(format!("--device {device}: the federated simulator computes on the CPU"))
+                .help("leave --device out, or say cpu"))
+        }
     }
 }

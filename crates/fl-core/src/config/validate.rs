@@ -73,7 +73,11 @@ impl RunConfig {
             found.add("server.schedule", error, "one of the schedules with its parameters");
         }
         if server.optimizer != Optimizer::Momentum && server.mode != Mode::FedAvg {
-            found.conflict("server.optimizer", "server.mode", "adaptive optimisers work on averaged weight changes: use mode fedavg");
+            found.conflict(
+                "server.optimizer",
+                "server.mode",
+                "adaptive optimisers work on averaged weight changes: use mode fedavg",
+            );
         }
         if let Some(beta1) = server.beta1 {
             found.below_one("server.beta1", beta1);
@@ -105,7 +109,11 @@ impl RunConfig {
             }
         } else {
             if client.epochs > 1 {
-                found.conflict("client.epochs", "server.mode", "this mode sends one gradient a round: use fedavg or sparsefed");
+                found.conflict(
+                    "client.epochs",
+                    "server.mode",
+                    "this mode sends one gradient a round: use fedavg or sparsefed",
+                );
             }
             if client.lr.is_some() {
                 found.conflict("client.lr", "server.mode", "this mode sends gradients; its learning rate is server.lr");
@@ -195,10 +203,18 @@ impl RunConfig {
             found.add("defence.m", defence.m.unwrap_or(0), format!("between 1 and server.per_round = {n}"));
         }
         if matches!(self.server.mode, Mode::LocalTopk) {
-            found.conflict("defence.name", "server.mode", "a robust rule needs every client's whole update: use another mode");
+            found.conflict(
+                "defence.name",
+                "server.mode",
+                "a robust rule needs every client's whole update: use another mode",
+            );
         }
         if self.server.sketch_per_client {
-            found.conflict("defence.name", "server.sketch_per_client", "a robust rule needs every client's whole update");
+            found.conflict(
+                "defence.name",
+                "server.sketch_per_client",
+                "a robust rule needs every client's whole update",
+            );
         }
     }
 

@@ -26,13 +26,25 @@ impl Backdoor {
     pub fn new(attack: &AttackTable, train: &LabelledSet, test: &LabelledSet, seed: u64) -> Result<Self> {
         let [_, height, width] = train.shape();
         if train.image_u8(0).is_none() {
-            return Err(Error::setting("data.name", "a set of numbers", "a set of images, since triggers are drawn into pixels"));
+            return Err(Error::setting(
+                "data.name",
+                "a set of numbers",
+                "a set of images, since triggers are drawn into pixels",
+            ));
         }
         if attack.trigger == Trigger::Rotate && height != width {
-            return Err(Error::setting("attack.trigger", "rotate", format!("another one: images are {width} x {height}, not square")));
+            return Err(Error::setting(
+                "attack.trigger",
+                "rotate",
+                format!("another one: images are {width} x {height}, not square"),
+            ));
         }
         if attack.trigger == Trigger::Patch && attack.patch > height.min(width) {
-            return Err(Error::setting("attack.patch", attack.patch, format!("at most {}, the images' shorter side", height.min(width))));
+            return Err(Error::setting(
+                "attack.patch",
+                attack.patch,
+                format!("at most {}, the images' shorter side", height.min(width)),
+            ));
         }
         let from = if attack.poison_from == PoisonFrom::Test { test } else { train };
         let held = poisoned(attack, from, attack.images, seed, "train")?;
@@ -51,7 +63,8 @@ fn poisoned(attack: &AttackTable, set: &LabelledSet, most: usize, seed: u64, par
         Some(source) => label == source,
         None => attack.target != Some(label),
     };
-    let mut chosen: Vec<u32> = (0u32..).zip(set.labels()).filter(|(_, label)| wanted(**label)).map(|(i, _)| i).collect();
+    let mut chosen: Vec<u32> =
+        (0u32..).zip(set.labels()).filter(|(_, label)| wanted(**label)).map(|(i, _)| i).collect();
     if most > 0 && most < chosen.len() {
         chosen.shuffle(&mut stream);
         chosen.truncate(most);

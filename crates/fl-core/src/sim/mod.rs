@@ -22,8 +22,8 @@ pub use backdoor::Backdoor;
 pub use evaluate::{accuracy, logits};
 pub use federation::Federation;
 pub use record::{Record, hash_weights};
-pub use save::open_checkpoint;
 pub use run::{Surroundings, Watcher, run};
+pub use save::open_checkpoint;
 
 use ashlar_data::sampler::{EpochExhaust, Uniform};
 use ashlar_models::VisionModel;

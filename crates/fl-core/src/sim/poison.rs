@@ -100,9 +100,9 @@ impl Simulation {
         }
 
         let fraction = if attack.mask_top_fraction > 0.0 { attack.mask_top_fraction } else { 0.05 };
-        let leak = mask.as_ref().map_or(0, |mask| {
-            values.iter().zip(mask.keep()).filter(|(value, keep)| **value != 0.0 && !**keep).count()
-        });
+        let leak = mask
+            .as_ref()
+            .map_or(0, |mask| values.iter().zip(mask.keep()).filter(|(value, keep)| **value != 0.0 && !**keep).count());
         let overlap = top_overlap(&values, &observed, fraction)?;
         record.attack_overlap = Some(overlap);
         self.attack_log.rounds += 1;
@@ -153,7 +153,9 @@ impl Simulation {
             return Ok(values);
         }
         let radius = match attack.name {
-            AttackKind::Pgd => attack.radius.or_else(|| self.config.clip.l2.map(|l2| self.config.clip_bound(l2, factor))),
+            AttackKind::Pgd => {
+                attack.radius.or_else(|| self.config.clip.l2.map(|l2| self.config.clip_bound(l2, factor)))
+            }
             _ => attack.radius,
         };
         let project = |global: &[f32], local: &mut [f32]| {
@@ -167,10 +169,8 @@ impl Simulation {
             prox_mu: 0.0,
             ..LocalSgd::new(client, attack.lr.unwrap_or(client.lr.unwrap_or_default() * factor))
         };
-        let hook = Hook {
-            mask: mask.is_some().then_some(&masking as _),
-            project: radius.is_some().then_some(&project as _),
-        };
+        let hook =
+            Hook { mask: mask.is_some().then_some(&masking as _), project: radius.is_some().then_some(&project as _) };
         self.pool.with(|scratch| learner.train(&self.w, order, &how, &hook, &mut values, scratch))?;
         Ok(values)
     }

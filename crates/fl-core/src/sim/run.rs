@@ -42,10 +42,9 @@ pub struct Surroundings<'a> {
 /// [`Error::Interrupted`] after a checkpoint, when `interrupt` is set; whatever data, model, server and disk report.
 pub fn run(config: RunConfig, around: &Surroundings<'_>, watcher: &mut (dyn Watcher + Send)) -> Result<Value> {
     let threads = around.threads.unwrap_or(0);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Error::setting("threads", threads, format!("a number of threads that can be had ({error})")))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+        Error::setting("threads", threads, format!("a number of threads that can be had ({error})"))
+    })?;
     pool.install(|| run_here(config, around, watcher))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     bytes::Accountant,
     certify,
     client::Pool,
-    config::{AttackTable, DefenceName, HashName, Optimizer, RunConfig, Sampling},
+    config::{AttackTable, DefenceName, HashName, LocalError, Optimizer, RunConfig, Sampling},
     optim::Rule,
 };
 
@@ -33,6 +33,15 @@ impl Simulation {
             Some(path) => super::save::read_weights(path, &model)?,
         };
         let sampler = sampler(&config, &data)?;
+        if config.server.mode == Mode::LocalTopk
+            && config.client.error != LocalError::None
+            && config.server.momentum > 0.0
+        {
+            tracing::warn!(
+                "CommEfficient refuses server.momentum > 0 beside error feedback at the clients; here it runs as asked \
+                 (set server.momentum = 0 or client.error = \"none\" for parity)"
+            );
+        }
         let spec = server_spec(&config, d)?;
         let server = spec.build()?;
         let clips_sketches = config.client.max_grad_norm > 0.0;

@@ -82,7 +82,7 @@ fn gradient_modes_can_be_attacked_too() {
                 perfect_knowledge = true\nhorizon = 2";
     let rounds = records(&config(toml), 2);
     assert!(rounds.iter().all(|record| record.certificate_l1.is_some_and(|bound| bound > 0.0)));
-    assert!(rounds.iter().all(|record| record.certificate_gain.is_some_and(|gain| gain > 1.0)));
+    assert!(rounds.iter().all(|record| record.certificate_gain.is_some_and(|gain| gain > 0.0)));
     assert_eq!(rounds[3].attackers, 3);
 }
 

@@ -52,11 +52,19 @@ fn sketch_shapes() {
 fn clients_and_rounds() {
     refused(&[], &["--per-round", "51"], &["server.per_round", "data.clients = 50"]);
     refused(&[], &["--per-round", "0"], &["server.per_round", "at least 1"]);
-    refused(&["data.train=20", "data.clients=50"], &["--per-round", "40"], &["server.per_round", "clients that hold examples"]);
+    refused(
+        &["data.train=20", "data.clients=50"],
+        &["--per-round", "40"],
+        &["server.per_round", "clients that hold examples"],
+    );
     refused(&["data.validation=300"], &[], &["data.validation", "300"]);
     refused(&["server.momentum=1.0"], &[], &["server.momentum"]);
     refused(&["server.lr=-1"], &[], &["server.lr"]);
-    refused(&["server.mode=local-topk", "server.state_limit_mb=1", "server.momentum=0.0", "server.k=10"], &[], &["server.state_limit_mb", "50 clients"]);
+    refused(
+        &["server.mode=local-topk", "server.state_limit_mb=1", "model.hidden=64", "server.momentum=0.0", "server.k=10"],
+        &[],
+        &["server.state_limit_mb", "50 clients"],
+    );
 }
 
 #[test]
@@ -97,7 +105,10 @@ fn words_and_keys() {
 fn a_missing_data_folder_names_the_path_and_the_variable() {
     refused(&["data.name=mnist10k", "data.path=/nonexistent/mnist"], &[], &["/nonexistent/mnist"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"));
-    command.args(["train", "--set", "data.name=mnist10k"]).env("ASHLAR_DATA", "/nonexistent").env("HOME", "/nonexistent");
+    command
+        .args(["train", "--set", "data.name=mnist10k"])
+        .env("ASHLAR_DATA", "/nonexistent")
+        .env("HOME", "/nonexistent");
     let output = command.env_remove("XDG_CACHE_HOME").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");

@@ -36,8 +36,19 @@ fn train_leaves_the_keys_that_the_specification_pins() {
     let out = out.to_str().unwrap();
     let result = json(&["train", "--config", &file(folder.path()), "--rounds", "4", "--out", out, "--format", "json"]);
     for key in [
-        "mode", "d", "rounds", "seed", "ranks", "collective", "exact", "final_acc", "compression", "dropped_nonfinite",
-        "w_hash", "config_hash", "git",
+        "mode",
+        "d",
+        "rounds",
+        "seed",
+        "ranks",
+        "collective",
+        "exact",
+        "final_acc",
+        "compression",
+        "dropped_nonfinite",
+        "w_hash",
+        "config_hash",
+        "git",
     ] {
         assert!(result.get(key).is_some(), "{key} in {:?}", keys(&result));
     }
@@ -48,9 +59,24 @@ fn train_leaves_the_keys_that_the_specification_pins() {
     assert_eq!(metrics.lines().count(), 4);
     let line: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     for key in [
-        "round", "train_loss", "test_acc", "lr", "bytes_up_paper", "bytes_down_paper", "bytes_up_wire", "bytes_down_wire",
-        "masked_fraction", "update_nnz", "v_norm", "e_norm", "clip_fraction", "backdoor_acc", "certificate_l1",
-        "certificate_gain", "w_hash", "wall_s",
+        "round",
+        "train_loss",
+        "test_acc",
+        "lr",
+        "bytes_up_paper",
+        "bytes_down_paper",
+        "bytes_up_wire",
+        "bytes_down_wire",
+        "masked_fraction",
+        "update_nnz",
+        "v_norm",
+        "e_norm",
+        "clip_fraction",
+        "backdoor_acc",
+        "certificate_l1",
+        "certificate_gain",
+        "w_hash",
+        "wall_s",
     ] {
         assert!(line.get(key).is_some(), "{key} in {:?}", keys(&line));
     }
@@ -74,8 +100,25 @@ fn a_dry_run_prints_settings_that_read_back() {
 fn an_attack_with_a_horizon_sets_the_rounds() {
     let folder = tempfile::tempdir().unwrap();
     let result = json(&[
-        "attack", "--config", &file(folder.path()), "--mode", "fedavg", "--lr", "0.1", "--attack", "baseline",
-        "--start-round", "2", "--attack-rounds", "2", "--horizon", "3", "--set", "attack.source=4", "--format", "json",
+        "attack",
+        "--config",
+        &file(folder.path()),
+        "--mode",
+        "fedavg",
+        "--lr",
+        "0.1",
+        "--attack",
+        "baseline",
+        "--start-round",
+        "2",
+        "--attack-rounds",
+        "2",
+        "--horizon",
+        "3",
+        "--set",
+        "attack.source=4",
+        "--format",
+        "json",
     ]);
     assert_eq!(result["rounds"], 7);
     assert_eq!(keys(&result["lifespan"]), ["rounds", "censored", "kappa"]);
@@ -89,9 +132,33 @@ fn a_matrix_has_a_row_a_cell_with_intervals() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("matrix");
     let result = json(&[
-        "matrix", "--config", &file(folder.path()), "--mode", "fedavg", "--lr", "0.1", "--rounds", "4", "--set", "attack.rounds=2", "--set",
-        "attack.source=4", "--set", "attack.start=1", "--set", "clip.l2=0.5", "--attacks", "baseline,neurotoxin",
-        "--defences", "none,norm-clip,sparsefed", "--seeds", "0,1", "--out", out.to_str().unwrap(), "--format", "json",
+        "matrix",
+        "--config",
+        &file(folder.path()),
+        "--mode",
+        "fedavg",
+        "--lr",
+        "0.1",
+        "--rounds",
+        "4",
+        "--set",
+        "attack.rounds=2",
+        "--set",
+        "attack.source=4",
+        "--set",
+        "attack.start=1",
+        "--set",
+        "clip.l2=0.5",
+        "--attacks",
+        "baseline,neurotoxin",
+        "--defences",
+        "none,norm-clip,sparsefed",
+        "--seeds",
+        "0,1",
+        "--out",
+        out.to_str().unwrap(),
+        "--format",
+        "json",
     ]);
     let rows = result["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 6);
@@ -126,16 +193,30 @@ fn a_run_can_start_from_anothers_weights() {
     let folder = tempfile::tempdir().unwrap();
     let first = folder.path().join("first");
     let first = first.to_str().unwrap();
-    let trained = json(&["train", "--config", &file(folder.path()), "--rounds", "20", "--out", first, "--format", "json"]);
+    let trained =
+        json(&["train", "--config", &file(folder.path()), "--rounds", "20", "--out", first, "--format", "json"]);
     let init = format!("server.init={first}");
-    let more = json(&["train", "--config", &file(folder.path()), "--rounds", "1", "--lr", "0.001", "--set", &init, "--format", "json"]);
+    let more = json(&[
+        "train",
+        "--config",
+        &file(folder.path()),
+        "--rounds",
+        "1",
+        "--lr",
+        "0.001",
+        "--set",
+        &init,
+        "--format",
+        "json",
+    ]);
     let drop = trained["final_acc"].as_f64().unwrap() - more["final_acc"].as_f64().unwrap();
     assert!(drop.abs() < 0.05, "{drop}");
 }
 
 #[test]
 fn the_sketch_bench_measures_recall() {
-    let result = json(&["sketch-bench", "--d", "20000", "--cols", "4000", "--k", "200", "--repeats", "1", "--format", "json"]);
+    let result =
+        json(&["sketch-bench", "--d", "20000", "--cols", "4000", "--k", "200", "--repeats", "1", "--format", "json"]);
     assert!(result["recall"].as_f64().unwrap() > 0.8, "{result}");
     assert_eq!(binary(&["sketch-bench", "--k", "0"]).status.code(), Some(2));
     assert_eq!(binary(&["sketch-bench", "--rows", "2"]).status.code(), Some(2));

@@ -14,7 +14,8 @@ fn dense(update: &mut Update) -> &mut Vec<f32> {
 #[test]
 fn they_are_dropped_and_counted() {
     for mode in ["uncompressed", "true-topk", "sketch"] {
-        let mut simulation = simulation(config(&format!("[server]\nrounds = 4\nmode = '{mode}'\nk = 300\ncols = 1500")));
+        let mut simulation =
+            simulation(config(&format!("[server]\nrounds = 4\nmode = '{mode}'\nk = 300\ncols = 1500")));
         let turn = std::sync::atomic::AtomicUsize::new(0);
         simulation.tamper_with(Box::new(move |round, mut update| {
             let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 10;

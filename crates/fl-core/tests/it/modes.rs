@@ -12,14 +12,18 @@ const MODES: &[(&str, &str)] = &[
 
 #[test]
 fn every_mode_learns() {
-    let mut settings: Vec<(String, String)> = MODES
-        .iter()
-        .map(|(mode, more)| ((*mode).to_owned(), format!("[server]\nmode = '{mode}'\n{more}")))
-        .collect();
-    settings.push(("fedavg".to_owned(), "[server]\nmode = 'fedavg'\nmomentum = 0.5\nlr = 1.0\n[client]\nlr = 0.1\nbatch = 5\nepochs = 2".to_owned()));
-    settings.push(("sparsefed".to_owned(), "[server]\nmode = 'sparsefed'\nk = 2000\nmomentum = 0.5\n[clip]\nl2 = 3.0".to_owned()));
+    let mut settings: Vec<(String, String)> =
+        MODES.iter().map(|(mode, more)| ((*mode).to_owned(), format!("[server]\nmode = '{mode}'\n{more}"))).collect();
+    settings.push((
+        "fedavg".to_owned(),
+        "[server]\nmode = 'fedavg'\nmomentum = 0.5\nlr = 1.0\n[client]\nlr = 0.1\nbatch = 5\nepochs = 2".to_owned(),
+    ));
+    settings.push((
+        "sparsefed".to_owned(),
+        "[server]\nmode = 'sparsefed'\nk = 2000\nmomentum = 0.5\n[clip]\nl2 = 3.0".to_owned(),
+    ));
     for (mode, toml) in settings {
-        let mut simulation = simulation(config(&toml));
+        let mut simulation = simulation(config(&toml.replace("[server]", "[server]\nrounds = 60")));
         let rounds = simulation.run_to_end().unwrap();
         let first = rounds[0].train_loss.unwrap();
         let last = rounds.last().unwrap();
@@ -34,7 +38,8 @@ fn every_mode_learns() {
 #[test]
 fn evaluations_come_when_due() {
     let rounds = records(&config("[server]\nrounds = 25"), 2);
-    let measured: Vec<usize> = rounds.iter().filter(|record| record.test_acc.is_some()).map(|record| record.round).collect();
+    let measured: Vec<usize> =
+        rounds.iter().filter(|record| record.test_acc.is_some()).map(|record| record.round).collect();
     assert_eq!(measured, [9, 19, 24]);
 }
 

@@ -68,8 +68,7 @@ fn assert_near(found: &[f32], expected: &[f64], what: &str) {
 
 #[test]
 fn gradients_with_momentum_and_weight_decay() {
-    let mut simulation =
-        simulation("[server]\nrounds = 20\nlr = 0.5\nmomentum = 0.9\n[client]\nweight_decay = 0.01");
+    let mut simulation = simulation("[server]\nrounds = 20\nlr = 0.5\nmomentum = 0.9\n[client]\nweight_decay = 0.01");
     let names: Vec<&str> = simulation.model().params().iter().map(|param| param.name.as_str()).collect();
     assert_eq!(names, ["fc1.bias", "fc1.weight"]);
     let mut w: Vec<f64> = simulation.weights().iter().map(|w| f64::from(*w)).collect();

@@ -27,5 +27,7 @@ fn local_training_defences_and_attacks() {
     same(&format!("{local}\n[server]\nrounds = 4\nmode = 'sparsefed'\nk = 500\n[clip]\nl2 = 3.0"));
     let attack = "[attack]\nname = 'neurotoxin'\nstart = 1\nrounds = 2\nsource = 4\nhorizon = 1";
     same(&format!("{local}\n{attack}\n[server]\nrounds = 4\nmode = 'fedavg'\n[defence]\nname = 'multi-krum'\nf = 1"));
-    same(&format!("{local}\n{attack}\n[server]\nrounds = 4\nmode = 'fedavg'\n[clip]\nl2 = 1.0\n[defence]\nname = 'weak-dp'"));
+    same(&format!(
+        "{local}\n{attack}\n[server]\nrounds = 4\nmode = 'fedavg'\n[clip]\nl2 = 1.0\n[defence]\nname = 'weak-dp'"
+    ));
 }
