@@ -1,6 +1,6 @@
 //! The command line of `ashlar`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::OnceLock};
 
 use ashlar_cli::{Answer, Failure, GlobalArgs, stage::StageCommand};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -9,7 +9,7 @@ use crate::{doctor, reproduce, run};
 
 /// Trustworthy-learning experiments: federated training, its compression, attacks and defences, from a file to a report.
 #[derive(Parser, Debug)]
-#[command(name = "ashlar", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "ashlar", version = version(), max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Examples:\n  ashlar run quickstart\n  ashlar reproduce --list\n\n\
 Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 3 a claim does not hold, 130 interrupted.")]
 pub struct Cli {
@@ -46,6 +46,28 @@ pub enum Command {
 /// The commands that experiment files can run.
 pub fn stages() -> Vec<StageCommand> {
     ashlar_fl_core::cli::STAGES.to_vec()
+}
+
+/// `0.1.0 (features: …; git: …; ptx: …)`: what it takes to name a binary.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(describe)
+}
+
+fn describe() -> String {
+    let features: Vec<&str> = [
+        ("http", cfg!(feature = "http")),
+        ("tls", cfg!(feature = "tls")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("candle-cuda", cfg!(feature = "candle-cuda")),
+    ]
+    .into_iter()
+    .filter_map(|(name, on)| on.then_some(name))
+    .collect();
+    let ptx: Vec<&str> =
+        ashlar_kernels::ptx::files().iter().map(|file| file.sha256.get(..8).unwrap_or("none")).collect();
+    let git = option_env!("ASHLAR_GIT_SHA").unwrap_or("unknown");
+    format!("{} (features: {}; git: {git}; ptx: {})", env!("CARGO_PKG_VERSION"), features.join(" "), ptx.join(" "))
 }
 
 /// Runs the process's command line.

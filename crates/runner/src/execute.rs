@@ -172,7 +172,8 @@ fn settle(experiment: &Experiment, state: &mut State) {
         match choose(&mut points, planned.stage.select.as_deref(), planned.stage.toward) {
             Ok(best) => {
                 if let Some(problem) = points[best].runs.iter().find_map(|run| failure_of(&run.result)) {
-                    state.failure = Some(Failure::running(format!("stage {name}: no point of the grid can be run: {problem}")));
+                    state.failure =
+                        Some(Failure::running(format!("stage {name}: no point of the grid can be run: {problem}")));
                     continue;
                 }
                 state.chosen[stage] = Some(best);

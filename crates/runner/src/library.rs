@@ -14,7 +14,11 @@ pub struct Embedded {
 }
 
 /// All embedded files.
-pub const EXPERIMENTS: &[Embedded] = &[];
+pub const EXPERIMENTS: &[Embedded] = &[
+    Embedded { name: "quickstart", text: include_str!("../experiments/quickstart.toml") },
+    Embedded { name: "fetchsgd", text: include_str!("../experiments/fetchsgd.toml") },
+    Embedded { name: "sparsefed", text: include_str!("../experiments/sparsefed.toml") },
+];
 
 /// The embedded file of this name.
 pub fn find(name: &str) -> Option<Embedded> {
