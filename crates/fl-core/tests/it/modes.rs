@@ -5,7 +5,7 @@ use crate::{config, hashes, records, simulation};
 /// (settings, upload factor): the factor is d/k, d/(rows·cols) or 1.
 const MODES: &[(&str, &str)] = &[
     ("uncompressed", ""),
-    ("true-topk", "k = 800"),
+    ("true-topk", "k = 2000"),
     ("sketch", "k = 800\ncols = 2000"),
     ("local-topk", "k = 800\nmomentum = 0.0\nlr = 1.0"),
 ];
