@@ -96,7 +96,7 @@ pub(super) fn check(x: &[f32], scale_log2: i32, index: impl Fn(usize) -> u64) ->
     }
     if largest < 0x7f80_0000 && (f32::from_bits(largest) as f64) < limit {
         // The sum's own rounding is far below a millionth; rounding to integers adds at most one half each.
-        return Ok((l1 * 1.000_001 * f64::powi(2.0, scale_log2)) as u64 + x.len() as u64);
+        return Ok(((l1 * 1.000_001 * f64::powi(2.0, scale_log2)) as u64).saturating_add(x.len() as u64));
     }
     for (at, &value) in x.iter().enumerate() {
         let index = index(at);
