@@ -58,7 +58,9 @@ fn run() -> Result<(), String> {
         entries += &entry(name, path.as_deref(), origin, matches, embed)?;
     }
     write(&out.join("ptx.rs"), &format!("pub(crate) static FILES: &[PtxFile] = &[\n{entries}];\n"))?;
-    simt(&kernels)
+    #[cfg(feature = "simt")]
+    simt(&kernels)?;
+    Ok(())
 }
 
 fn entry(name: &str, path: Option<&Path>, origin: &str, matches: bool, embed: bool) -> Result<String, String> {
@@ -183,12 +185,6 @@ fn simt(kernels: &Path) -> Result<(), String> {
         return Err(format!("{help}; {} is neither", compiler.path().display()));
     }
     build.try_compile("ashlar_simt").map_err(|error| format!("{help}\n{error}"))
-}
-
-#[cfg(not(feature = "simt"))]
-#[expect(clippy::unnecessary_wraps, reason = "the signature of its twin")]
-fn simt(_: &Path) -> Result<(), String> {
-    Ok(())
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -13,6 +13,7 @@ use crate::device::{DeviceError, GpuInfo};
 use crate::launch::{Element, KernelId, Launch};
 
 /// Names of the driver's library that are tried first.
+#[cfg(not(feature = "candle-cuda"))]
 const LIBRARY: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so, libcuda.so.1, libnvcuda.so" };
 
 /// One GPU with a stream of its own and every kernel loaded.

@@ -1,6 +1,7 @@
 //! The commands of `ashlar-kernels`, which `ashlar kernels` composes.
 
 mod bench;
+mod ptx;
 mod sketch;
 mod topk;
 
@@ -28,6 +29,9 @@ enum What {
     /// Sketch tensors, merge sketches, recover heavy coordinates.
     #[command(subcommand)]
     Sketch(sketch::SketchCommand),
+    /// The GPU code in this binary.
+    #[command(subcommand)]
+    Ptx(ptx::PtxCommand),
     /// Measure the kernels beside a copy of equal bytes.
     Bench(bench::BenchArgs),
 }
@@ -50,6 +54,7 @@ pub fn run(command: &Command, global: &GlobalArgs) -> Result<Answer, Failure> {
     let work = || match &command.what {
         What::Topk(args) => topk::run(args),
         What::Sketch(command) => sketch::run(command),
+        What::Ptx(command) => Ok(ptx::run(command)),
         What::Bench(args) => bench::run(args),
     };
     let Some(threads) = command.threads else { return work() };
