@@ -53,7 +53,7 @@
 //!
 //! # Bits
 //!
-//! Sums are in index order, products and sums rounded separately, medians by fixed comparisons ([`sketch::median5`]).
+//! Sums are in index order, products and sums rounded separately, medians in the floats' total order (−0 below +0).
 //! The vector paths are chosen at run time; [`simd::with_level`] forces one, as the tests do to compare them.
 //!
 //! # Features

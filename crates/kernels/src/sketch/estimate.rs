@@ -125,18 +125,20 @@ fn estimate_all(estimator: Estimator<'_>, at: &[u64], out: &mut [f32]) {
         match estimator.rows {
             1 => {
                 let [a] = cells(&estimator, at);
-                out.copy_from_slice(&a[..at.len()]);
+                for i in 0..at.len() {
+                    out[i] = value(a[i]);
+                }
             }
             3 => {
                 let [a, b, c] = cells(&estimator, at);
                 for i in 0..at.len() {
-                    out[i] = median3(a[i], b[i], c[i]);
+                    out[i] = value(median3(a[i], b[i], c[i]));
                 }
             }
             5 => {
                 let [a, b, c, d, e] = cells(&estimator, at);
                 for i in 0..at.len() {
-                    out[i] = median5(a[i], b[i], c[i], d[i], e[i]);
+                    out[i] = value(median5(a[i], b[i], c[i], d[i], e[i]));
                 }
             }
             _ => estimate_slow(&estimator, at, out),
@@ -144,17 +146,17 @@ fn estimate_all(estimator: Estimator<'_>, at: &[u64], out: &mut [f32]) {
     }
 }
 
-/// Signed cells of each row.
+/// Signed cells of each row, as [`ordered`] integers.
 #[inline(always)]
-fn cells<const R: usize>(estimator: &Estimator<'_>, at: &[u64]) -> [[f32; TILE]; R] {
-    let mut all = [[0.0; TILE]; R];
+fn cells<const R: usize>(estimator: &Estimator<'_>, at: &[u64]) -> [[i32; TILE]; R] {
+    let mut all = [[0; TILE]; R];
     let (mut buckets, mut signs) = ([0; TILE], [0; TILE]);
     let n = at.len();
     for (row, signed) in all.iter_mut().enumerate() {
         estimator.hasher.place_all(row, estimator.cols as u64, at, &mut buckets[..n], &mut signs[..n]);
         let cells = &estimator.table[row * estimator.cols..(row + 1) * estimator.cols];
         for ((signed, &bucket), &sign) in signed.iter_mut().zip(&buckets[..n]).zip(&signs[..n]) {
-            *signed = f32::from_bits(cells[bucket as usize].to_bits() ^ sign);
+            *signed = ordered(cells[bucket as usize].to_bits() ^ sign);
         }
     }
     all
@@ -173,25 +175,25 @@ fn estimate_slow(estimator: &Estimator<'_>, at: &[u64], out: &mut [f32]) {
     }
 }
 
-// Comparisons spelt out, so that ±0 comes out the same on every device.
+/// Bits in an order of integers that is the floats' total order (−0 below +0); its own inverse.
 #[inline(always)]
-fn min(a: f32, b: f32) -> f32 {
-    if a < b { a } else { b }
+fn ordered(bits: u32) -> i32 {
+    let bits = bits as i32;
+    bits ^ (bits >> 31 & 0x7fff_ffff)
 }
 
 #[inline(always)]
-fn max(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
+fn value(ordered: i32) -> f32 {
+    f32::from_bits((ordered ^ (ordered >> 31 & 0x7fff_ffff)) as u32)
 }
 
-/// Median of three: `max(min(a, b), min(max(a, b), c))` with `min(a, b) = a < b ? a : b`, `max(a, b) = a > b ? a : b`.
 #[inline(always)]
-pub fn median3(a: f32, b: f32, c: f32) -> f32 {
-    max(min(a, b), min(max(a, b), c))
+fn median3(a: i32, b: i32, c: i32) -> i32 {
+    a.min(b).max(a.max(b).min(c))
 }
 
-/// Median of five: `median3(e, max(min(a, b), min(c, d)), min(max(a, b), max(c, d)))`.
+/// Ten minima and maxima.
 #[inline(always)]
-pub fn median5(a: f32, b: f32, c: f32, d: f32, e: f32) -> f32 {
-    median3(e, max(min(a, b), min(c, d)), min(max(a, b), max(c, d)))
+fn median5(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 {
+    median3(e, a.min(b).max(c.min(d)), a.max(b).min(c.max(d)))
 }

@@ -34,7 +34,6 @@ use estimate::Estimator;
 use insert::{Insert, Places};
 
 pub use config::{SketchConfig, TableKind};
-pub use estimate::{median3, median5};
 pub use fixed::{quantise, scale_for};
 pub use hash::{Coefficients, HashFamily, fmix_place};
 
@@ -320,7 +319,7 @@ impl CountSketch {
     }
 
     /// The estimate of coordinate `i`: the median over the rows (of an even number of rows, which only csvec has, the
-    /// lower middle one).
+    /// lower middle one), in the total order of floats (−0 below +0).
     ///
     /// # Errors
     /// A coordinate past `d`.
@@ -337,7 +336,8 @@ impl CountSketch {
                     let cell = cells[row * self.config.cols as usize + bucket as usize] as f32;
                     signed.push(if minus { -cell } else { cell } * fixed::power_of_two(-scale_log2));
                 }
-                value[0] = median(&mut signed);
+                let middle = (signed.len() - 1) / 2;
+                value[0] = *signed.select_nth_unstable_by(middle, f32::total_cmp).1;
             }
         }
         Ok(value[0])
@@ -431,19 +431,6 @@ impl CountSketch {
 
 fn max_abs(cells: &[i64]) -> u64 {
     cells.iter().map(|cell| cell.unsigned_abs()).max().unwrap_or(0)
-}
-
-/// The estimator's median, for one coordinate.
-fn median(signed: &mut [f32]) -> f32 {
-    match *signed {
-        [a] => a,
-        [a, b, c] => median3(a, b, c),
-        [a, b, c, d, e] => median5(a, b, c, d, e),
-        _ => {
-            let middle = (signed.len() - 1) / 2;
-            *signed.select_nth_unstable_by(middle, f32::total_cmp).1
-        }
-    }
 }
 
 fn kind(operation: &'static str, expected: &'static str, found: &'static str) -> Error {
