@@ -244,3 +244,23 @@ pub const PAPERS: &[Paper] = &[
         "A guardian model judges dialogues against policies given at run time",
     ),
 ];
+
+/// The page of the documentation that lists all methods; a test holds the committed page against it.
+pub fn methods_page() -> String {
+    let ready = PAPERS.iter().filter(|paper| paper.ready()).count();
+    let mut page = format!(
+        "# Methods\n\nOne table in the code says what is built; this page is made from it.\n{ready} of {} papers have an \
+         experiment that `ashlar reproduce NAME` runs.\n\n| name | paper | crate | built | what the experiment claims, and \
+         how its setting differs |\n|---|---|---|---|---|\n",
+        PAPERS.len()
+    );
+    for paper in PAPERS {
+        let built = if paper.ready() { "yes" } else { "no" };
+        let differs = if paper.differs.is_empty() { String::new() } else { format!(" *Differs:* {}.", paper.differs) };
+        page.push_str(&format!(
+            "| `{}` | {} | {} | {built} | {}.{differs} |\n",
+            paper.name, paper.title, paper.krate, paper.claim
+        ));
+    }
+    page
+}
