@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ashlar_train::run::{Env, RunFolder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Federation, Record, Simulation};
 use crate::{Error, Result, config::RunConfig};
@@ -36,7 +36,7 @@ pub struct Surroundings<'a> {
     pub interrupt: Option<&'a AtomicBool>,
 }
 
-/// Runs `config` to its end and returns its result.
+/// Runs `config` to its end and returns its result. A run folder then also holds the final `model.safetensors`.
 ///
 /// # Errors
 /// [`Error::Interrupted`] after a checkpoint, when `interrupt` is set; whatever data, model, server and disk report.
@@ -77,6 +77,11 @@ fn run_here(config: RunConfig, around: &Surroundings<'_>, watcher: &mut (dyn Wat
             continue;
         };
         folder.metrics(&record.to_json())?;
+        if record.dropped_nonfinite > 0 {
+            folder.log(&json!({
+                "event": "updates dropped", "round": record.round, "dropped_nonfinite": record.dropped_nonfinite,
+            }))?;
+        }
         let stop = asked(around);
         if stop || simulation.round() == rounds || (every > 0 && simulation.round().is_multiple_of(every)) {
             save(&simulation, folder)?;
@@ -90,10 +95,12 @@ fn run_here(config: RunConfig, around: &Surroundings<'_>, watcher: &mut (dyn Wat
     if let Value::Object(result) = &mut result {
         result.insert("config_hash".to_owned(), env.config_hash.clone().into());
         result.insert("git".to_owned(), env.git.clone().into());
+        result.insert("device".to_owned(), "cpu".into());
         result.insert("threads".to_owned(), rayon::current_num_threads().into());
         result.insert("wall_s".to_owned(), start.elapsed().as_secs_f64().into());
     }
     if let Some(folder) = &mut folder {
+        simulation.model().save(folder.path().join("model.safetensors"), simulation.weights())?;
         folder.result(&result)?;
     }
     Ok(result)

@@ -153,6 +153,10 @@ fn copy(name: &str, from: &[f32], into: &mut [f32]) -> Result<()> {
 
 /// Weights of an earlier run: a `model.safetensors`, or the checkpoint folder or run folder that holds one.
 pub(super) fn read_weights(path: &Path, model: &ashlar_models::VisionModel) -> Result<Vec<f32>> {
+    let in_checkpoint = path.parent().is_some_and(|folder| folder.join("state.json").is_file());
+    if path.is_file() && !in_checkpoint {
+        return Ok(model.load(path)?);
+    }
     let checkpoint = open_checkpoint(path)?;
     let mut w = vec![0.0; model.num_params()];
     for param in model.params() {

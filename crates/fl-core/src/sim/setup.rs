@@ -133,7 +133,8 @@ fn certify_radius(config: &RunConfig) -> Result<Option<f64>> {
         attack.is_on().then_some(attack.attackers)
     });
     let Some(malicious) = malicious else { return Ok(None) };
-    let bound = config.clip_bound(clip, 1.0);
+    let largest = (0..config.server.rounds).map(|round| config.server.factor(round)).fold(0.0, f64::max);
+    let bound = config.clip_bound(clip, largest);
     Ok(Some(certify::poison_radius(malicious, bound, config.server.per_round, false)?))
 }
 

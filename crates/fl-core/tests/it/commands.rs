@@ -5,6 +5,8 @@ use std::{
     process::{Command, Output},
 };
 
+use ashlar_cli::{DeviceArg, stage::StageContext};
+use ashlar_fl_core::cli::STAGES;
 use serde_json::Value;
 
 use crate::SMALL;
@@ -195,22 +197,48 @@ fn a_run_can_start_from_anothers_weights() {
     let first = first.to_str().unwrap();
     let trained =
         json(&["train", "--config", &file(folder.path()), "--rounds", "20", "--out", first, "--format", "json"]);
-    let init = format!("server.init={first}");
-    let more = json(&[
-        "train",
-        "--config",
-        &file(folder.path()),
-        "--rounds",
-        "1",
-        "--lr",
-        "0.001",
-        "--set",
-        &init,
-        "--format",
-        "json",
-    ]);
-    let drop = trained["final_acc"].as_f64().unwrap() - more["final_acc"].as_f64().unwrap();
-    assert!(drop.abs() < 0.05, "{drop}");
+    for init in [first.to_owned(), format!("{first}/model.safetensors")] {
+        let init = format!("server.init={init}");
+        let more = json(&[
+            "train",
+            "--config",
+            &file(folder.path()),
+            "--rounds",
+            "1",
+            "--lr",
+            "0.001",
+            "--set",
+            &init,
+            "--format",
+            "json",
+        ]);
+        let drop = trained["final_acc"].as_f64().unwrap() - more["final_acc"].as_f64().unwrap();
+        assert!(drop.abs() < 0.05, "{drop}");
+    }
+}
+
+#[test]
+fn a_stage_runs_from_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = |name: &str| *STAGES.iter().find(|stage| stage.name == name).unwrap();
+    let table: toml::Table = SMALL.replace("rounds = 30", "rounds = 3").parse().unwrap();
+    (stage("fl-core train").check)(&table).unwrap();
+    assert!((stage("fl-core attack").check)(&table).unwrap_err().message().contains("attack.name"));
+    let context = StageContext {
+        out: folder.path().join("stage"),
+        seed: 5,
+        device: DeviceArg::Auto,
+        threads: Some(1),
+        resume: false,
+        label: "stage".to_owned(),
+        interrupt: ashlar_cli::interrupt::flag(),
+    };
+    let result = (stage("fl-core train").run)(&table, &context).unwrap();
+    assert_eq!((&result["seed"], &result["rounds"]), (&Value::from(5), &Value::from(3)));
+    assert!(context.out.join("model.safetensors").is_file());
+    let mut typo = table;
+    typo.insert("servr".to_owned(), toml::Value::Table(toml::Table::new()));
+    assert!((stage("fl-core train").check)(&typo).unwrap_err().message().contains("servr"));
 }
 
 #[test]
