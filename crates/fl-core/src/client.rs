@@ -168,7 +168,7 @@ impl LocalSgd {
     fn step(&self, w: &[f32], local: &mut [f32], g: &mut [f32], v: &mut [f32], lr: f32, hook: &Hook<'_>) {
         if self.loss_factor != 1.0 {
             let factor = self.loss_factor as f32;
-            g.iter_mut().for_each(|g| *g *= factor);
+            scale(g, factor);
         }
         clip_norm(g, self.max_grad_norm);
         if let Some(mask) = hook.mask {
@@ -197,13 +197,19 @@ impl LocalSgd {
     }
 }
 
+/// Changes a gradient.
+pub type Mask<'a> = &'a (dyn Fn(&mut [f32]) + Sync);
+
+/// Gets the global weights and changes the local ones.
+pub type Project<'a> = &'a (dyn Fn(&[f32], &mut [f32]) + Sync);
+
 /// What happens around a local step; both parts are optional.
 #[derive(Clone, Copy, Default)]
 pub struct Hook<'a> {
     /// Changes the gradient before weight decay and momentum.
-    pub mask: Option<&'a (dyn Fn(&mut [f32]) + Sync)>,
+    pub mask: Option<Mask<'a>>,
     /// Gets the global weights and changes the local ones after the step.
-    pub project: Option<&'a (dyn Fn(&[f32], &mut [f32]) + Sync)>,
+    pub project: Option<Project<'a>>,
 }
 
 /// Scales `x` down to the l2 norm `most`, where that is above 0 and exceeded; returns the norm found.
@@ -214,9 +220,15 @@ pub fn clip_norm(x: &mut [f32], most: f64) -> f64 {
     let norm = l2(x);
     if norm > most {
         let factor = (most / norm) as f32;
-        x.iter_mut().for_each(|x| *x *= factor);
+        scale(x, factor);
     }
     norm
+}
+
+pub(crate) fn scale(x: &mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
+    }
 }
 
 /// The l2 norm, summed in f64.

@@ -55,7 +55,7 @@ pub fn report() -> Result<Report> {
     .fact("ashlar", "0.1.0")
     .fact("config", "sha256 9f2c…41aa")
     .page(compression()?)
-    .page(defence()?)
+    .page(defence())
     .page(durability()))
 }
 
@@ -137,7 +137,7 @@ fn compression() -> Result<Page> {
         ))
 }
 
-fn defence() -> Result<Page> {
+fn defence() -> Page {
     let attacks = ["none", "baseline", "model replacement", "PGD", "Neurotoxin"];
     let defences = ["none", "clipping", "weak DP", "SparseFed", "median", "trimmed mean", "Multi-Krum"];
     let success = [
@@ -180,9 +180,9 @@ fn defence() -> Result<Page> {
         series: vec![BarSeries { name: String::new(), bars: [0.0007, 0.041, 0.046, 0.019].map(Bar::from).to_vec() }],
         ..BarPlot::default()
     };
-    Ok(Page::new("Defences", "A semantic backdoor by 5 % of the clients, in every round.\n\nMulti-Krum beats SparseFed here, and the table says so.")
+    Page::new("Defences", "A semantic backdoor by 5 % of the clients, in every round.\n\nMulti-Krum beats SparseFed here, and the table says so.")
         .section(Section::new("Matrix", "").block(matrix))
-        .section(Section::new("Setting B", "").block(bars).block(time)))
+        .section(Section::new("Setting B", "").block(bars).block(time))
 }
 
 fn durability() -> Page {

@@ -1,5 +1,9 @@
 //! The page as a whole: a snapshot of the gallery, hostile text, exports, the round trip through JSON.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
+
+use std::fmt::Write as _;
+
 use ashlar_report::{
     Axis, Bar, BarPlot, BarSeries, Block, Cell, Claim, Column, Curve, Error, Fact, Format, Heatmap, LinePlot, Op, Page,
     Reference, Report, Section, Table,
@@ -20,10 +24,10 @@ fn outline(html: &str) -> String {
         out.push_str(before);
         let (svg, after) = svg.split_once("</svg>").unwrap();
         let class = svg.split("class=\"").nth(1).and_then(|c| c.split('"').next()).unwrap_or("");
-        out.push_str(&format!("<svg {class}>"));
+        let _ = write!(out, "<svg {class}>");
         if let Some((_, title)) = svg.split_once("<title id=") {
             let title = title.split_once('>').unwrap().1.split("</title>").next().unwrap();
-            out.push_str(&format!("{title}</svg>\n"));
+            let _ = writeln!(out, "{title}</svg>");
         }
         rest = after;
     }

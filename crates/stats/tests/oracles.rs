@@ -1,5 +1,7 @@
 //! Against scipy, statsmodels and numpy (`scripts/fixtures/stats.py` makes the numbers), and laws.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
+
 use ashlar_stats::{
     Error, describe,
     interval::{Bootstrap, Interval, Method, bca, percentile, t_mean, wilson},

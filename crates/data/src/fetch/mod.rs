@@ -1,7 +1,7 @@
 //! Downloading named sets into the cache folder.
 //!
 //! A file is written beside its place with the ending `.part`, continued after a break (HTTP `Range`), compared with
-//! the size and SHA-256 of the [catalog](crate::catalog), synced and then renamed: what has its final name is whole.
+//! the size and SHA-256 of the [catalog], synced and then renamed: what has its final name is whole.
 //! Archives are unpacked the same way and kept. Needs the feature `http`; `https` addresses need `tls`.
 
 mod download;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Result, Update,
     attack::{Shaping, project_weights, replacement_boost},
-    client::{Hook, Learner, LocalSgd},
+    client::{Hook, Learner, LocalSgd, scale},
     config::{AttackKind, Observe},
     durability,
     exact::{Reduction, reduce},
@@ -148,7 +148,7 @@ impl Simulation {
         if !self.config.local_training() {
             let bound = self.model.bind(&self.w)?;
             self.pool.with(|scratch| learner.gradient(&bound, order, &mut values, scratch))?;
-            values.iter_mut().for_each(|g| *g *= attack.loss_boost as f32);
+            scale(&mut values, attack.loss_boost as f32);
             masking(&mut values);
             return Ok(values);
         }

@@ -47,10 +47,8 @@ impl Simulation {
         let clips_sketches = config.client.max_grad_norm > 0.0;
         let sketch_each = (config.server.mode == Mode::Sketch && (config.server.sketch_per_client || clips_sketches))
             .then(|| spec.sketch_config());
-        let backdoor = match config.attack.is_on() {
-            true => Some(Backdoor::new(&config.attack, &data.train, &data.test, config.seed)?),
-            false => None,
-        };
+        let attack = Some(&config.attack).filter(|attack| attack.is_on());
+        let backdoor = attack.map(|attack| Backdoor::new(attack, &data.train, &data.test, config.seed)).transpose()?;
         Ok(Self {
             sampler,
             server,

@@ -47,7 +47,9 @@ fn gradient(w: &[f64], set: &LabelledSet, examples: &[u32]) -> Vec<f64> {
             }
         }
     }
-    g.iter_mut().for_each(|g| *g /= examples.len() as f64);
+    for g in &mut g {
+        *g /= examples.len() as f64;
+    }
     g
 }
 

@@ -313,5 +313,11 @@ fn fixed_point_overflow_leaves_the_table_alone() {
     assert!(sum.scale(1.5).is_err() && sum.scale(f32::NAN).is_err() && sum.add_scaled(&full, 0.5).is_err());
     assert_eq!(sum.table_fixed(), full.table_fixed());
     assert!(sum.accumulate(&[1e19], 0).is_err());
+    // Values that fit one by one, and a sum far beyond what the bound's own arithmetic holds.
+    let config = SketchConfig::new(100, 1, 1, 1).fixed(60);
+    let mut sum = CountSketch::new(config).unwrap();
+    let x: Vec<f32> = (0..100).map(|i| if sum.place(0, i).unwrap().1 { -3.0 } else { 3.0 }).collect();
+    assert!(matches!(sum.accumulate(&x, 0), Err(Error::Overflow { index: 2, .. })));
+    assert_eq!(sum.table_fixed(), [0]);
     assert!(quantise(&[1.0], 127, &mut [0]).is_err() && quantise(&[1.0], 0, &mut []).is_err());
 }

@@ -129,6 +129,8 @@ impl BarPlot {
                 canvas.line((x(*at), top), (x(*at), bottom), "mark");
             }
         }
+        let zero = if self.value.scale == Scale::Log { left } else { x(0.0) };
+        canvas.line((zero, top), (zero, bottom), "axis");
         // Names last: where they stand above their bars, their halo interrupts grid and marks.
         for (i, category) in self.categories.iter().enumerate() {
             let y = top + 6.0 + i as f64 * group;
@@ -139,8 +141,6 @@ impl BarPlot {
                 canvas.text((0.0, y + font), Anchor::Start, "name", category, w);
             }
         }
-        let zero = if self.value.scale == Scale::Log { left } else { x(0.0) };
-        canvas.line((zero, top), (zero, bottom), "axis");
         if self.categories.is_empty() || self.series.is_empty() {
             canvas.text((w / 2.0, bottom), Anchor::Middle, "soft", "no data", w);
         }
