@@ -2,7 +2,8 @@
 //!
 //! A round is: clients make [`Update`]s, [`exact::reduce`] sums them (in fixed point, so that neither order, thread
 //! count nor rank count changes a bit) or an [`aggregate::Aggregator`] replaces the mean, a [`ServerAlgo`] moves the
-//! weights, and a [`bytes::Accountant`] counts what it cost.
+//! weights, and a [`bytes::Accountant`] counts what it cost. [`sim`] runs whole federations from a
+//! [`config::RunConfig`], with attackers, evaluation, checkpoints and resumption.
 #![deny(missing_docs)]
 
 pub mod aggregate;
@@ -36,3 +37,7 @@ pub use ashlar_kernels::sketch::{CountSketch, HashFamily, SketchConfig, TableKin
 pub use error::{Error, Result};
 pub use server::{Aggregate, Lr, Mode, RoundReport, ServerAlgo, ServerSpec};
 pub use update::{Direction, Update, Values};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
