@@ -32,7 +32,7 @@ impl Verdict {
         let mut json = json!({
             "text": self.claim.text, "metric": self.claim.metric, "over": self.claim.over,
             "op": self.claim.op.symbol(), "measured": self.measured, "threshold": self.threshold,
-            "holds": self.holds,
+            "holds": self.holds, "gate": self.claim.gate,
             "by_seed": self.by_seed.iter().map(|&(seed, metric, threshold)| {
                 json!({ "seed": seed, "measured": metric, "threshold": threshold })
             }).collect::<Vec<_>>(),
@@ -42,6 +42,11 @@ impl Verdict {
         }
         json
     }
+}
+
+/// Whether every claim holds; comparisons that are only reported don't count.
+pub fn all_hold(verdicts: &[Verdict]) -> bool {
+    verdicts.iter().all(|verdict| verdict.holds || !verdict.claim.gate)
 }
 
 /// Judges all claims.

@@ -31,6 +31,8 @@ pub enum Command {
     /// Federated learning: train, attack, defend, measure.
     #[command(name = "fl-core", visible_alias = "fl", subcommand, arg_required_else_help = true)]
     FlCore(ashlar_fl_core::cli::Command),
+    /// Sparsify vectors and sketch them, list the kernels, measure them.
+    Kernels(ashlar_kernels::cli::Command),
     /// List, fetch and look at data sets.
     Data(ashlar_data::cli::Command),
     /// Say what this binary and this machine can do, and what `--device auto` takes.
@@ -80,6 +82,7 @@ fn dispatch(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(command) => run::run(command, &stages()),
         Command::Reproduce(command) => reproduce::run(command, cli.global.format, &stages()),
         Command::FlCore(command) => ashlar_fl_core::cli::run(command, &cli.global),
+        Command::Kernels(command) => ashlar_kernels::cli::run(command, &cli.global),
         Command::Data(command) => ashlar_data::cli::run(command, &cli.global),
         Command::Doctor(_) => doctor::run(),
         Command::Completions { shell } => {

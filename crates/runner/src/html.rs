@@ -34,9 +34,12 @@ pub fn build(experiment: &Experiment, outcome: &Outcome, verdicts: &[Verdict], c
             report = report.fact(key, value);
         }
     }
-    report.claims = verdicts.iter().map(claim).collect();
+    report.claims = verdicts.iter().filter(|verdict| verdict.claim.gate).map(claim).collect();
     let mut overview = Section::new("What was found", header.about.clone().unwrap_or_default())
         .block(summary::stages_table(experiment, outcome));
+    if verdicts.iter().any(|verdict| !verdict.claim.gate) {
+        overview = overview.block(reported(verdicts));
+    }
     for plot in bars(experiment, outcome) {
         overview = overview.block(plot);
     }
@@ -59,9 +62,31 @@ pub fn build(experiment: &Experiment, outcome: &Outcome, verdicts: &[Verdict], c
     )
 }
 
+/// Comparisons that claim nothing.
+fn reported(verdicts: &[Verdict]) -> Table {
+    let columns = ["comparison", "measured", "against", "difference", "how"].map(Column::from);
+    let mut table = Table::new("Measured, not claimed", columns);
+    for verdict in verdicts.iter().filter(|verdict| !verdict.claim.gate) {
+        let value = verdict.measured - verdict.threshold;
+        let difference = match verdict.interval {
+            Some((low, high)) => Cell::Range { value, low, high },
+            None => Cell::Number(value),
+        };
+        table.rows.push(vec![
+            Cell::from(verdict.claim.text.as_str()),
+            Cell::Number(verdict.measured),
+            Cell::Number(verdict.threshold),
+            difference,
+            Cell::from(summary::detail(verdict)),
+        ]);
+    }
+    table
+}
+
 fn subtitle(verdicts: &[Verdict]) -> String {
-    let holding = verdicts.iter().filter(|verdict| verdict.holds).count();
-    match verdicts.len() {
+    let claims = || verdicts.iter().filter(|verdict| verdict.claim.gate);
+    let holding = claims().filter(|verdict| verdict.holds).count();
+    match claims().count() {
         0 => "No claims: figures only.".to_owned(),
         all if all == holding => format!("All {all} claims hold."),
         all => format!("{holding} of {all} claims hold."),

@@ -48,7 +48,9 @@ pub fn run(command: &ReproduceCommand, format: Format, commands: &[StageCommand]
     for verdict in &finished.verdicts {
         let key = free_key(&measured, &verdict.claim.metric);
         measured.insert(key.clone(), json!(verdict.measured));
-        threshold.insert(key, json!(verdict.threshold));
+        if verdict.claim.gate {
+            threshold.insert(key, json!(verdict.threshold));
+        }
     }
     let json = json!({
         "paper": paper.name, "claim": paper.claim, "measured": measured, "threshold": threshold,

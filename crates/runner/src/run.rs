@@ -75,7 +75,7 @@ pub struct Finished {
 impl Finished {
     /// Whether every claim holds.
     pub fn holds(&self) -> bool {
-        self.verdicts.iter().all(|verdict| verdict.holds)
+        claims::all_hold(&self.verdicts)
     }
 
     /// 0, or 3 if a claim fails.

@@ -6,7 +6,7 @@ use ashlar_report::{Cell, Column, Format, Table};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    claims::Verdict,
+    claims::{self, Verdict},
     experiment::{Experiment, Interval, Over},
     metric,
     outcome::{Outcome, RunOutcome},
@@ -150,13 +150,17 @@ pub fn to_text(table: &Table) -> String {
 pub fn claims_text(verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for verdict in verdicts {
-        let sign = if verdict.holds { "holds " } else { "FAILS " };
+        let (sign, op) = match (verdict.claim.gate, verdict.holds) {
+            (false, _) => ("found ", "against"),
+            (true, true) => ("holds ", verdict.claim.op.symbol()),
+            (true, false) => ("FAILS ", verdict.claim.op.symbol()),
+        };
         let format = Format::Fixed(3);
         text.push_str(&format!(
             "{sign} {}\n       measured {} {} {} ({})\n",
             verdict.claim.text,
             format.show(verdict.measured),
-            verdict.claim.op.symbol(),
+            op,
             format.show(verdict.threshold),
             detail(verdict),
         ));
@@ -211,6 +215,6 @@ pub fn to_json(experiment: &Experiment, outcome: &Outcome, verdicts: &[Verdict])
         "experiment": experiment.header.name, "title": experiment.header.title, "paper": experiment.header.paper,
         "stages": stages,
         "claims": verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>(),
-        "holds": verdicts.iter().all(|verdict| verdict.holds),
+        "holds": claims::all_hold(verdicts),
     })
 }

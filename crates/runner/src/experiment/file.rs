@@ -191,9 +191,21 @@ pub struct Claim {
     /// Also asks for an interval over seeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+    /// `false`: the comparison is reported with its sign, and claims nothing.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub gate: bool,
     /// `full`: judged with `--full` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Only>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_yes(x: &bool) -> bool {
+    *x
 }
 
 fn one() -> f64 {

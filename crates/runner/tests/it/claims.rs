@@ -99,3 +99,11 @@ fn a_grid_is_judged_at_the_point_that_select_chooses() {
     let failure = run_once(&text("vall_acc")).unwrap_err();
     assert!(failure.to_string().contains("did you mean `val_acc`?"), "{failure}");
 }
+
+#[test]
+fn a_comparison_without_a_gate_is_reported_and_fails_nothing() {
+    let finished = run_once(&claim("op = '>'\nthan = 'b.final_acc'\ngate = false")).unwrap();
+    assert!(!finished.verdicts[0].holds);
+    assert_eq!(finished.exit(), Exit::Done);
+    assert!(finished.text.contains("found  T\n       measured 0.610 against 0.810"), "{}", finished.text);
+}

@@ -98,7 +98,7 @@ fn every_help_has_an_example() {
     use clap::CommandFactory;
     let mut command = ashlar_runner::command::Cli::command();
     command.build();
-    command.debug_assert();
+    command.clone().debug_assert();
     let mut seen = 0;
     check_help(&mut command, "ashlar", &mut seen);
     assert!(seen > 8, "{seen} commands");
