@@ -50,11 +50,10 @@ pub fn packaged(_args: &[String]) -> Outcome {
     }
     let readme = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
     let example = rust_block(&readme).ok_or("README.md has no ```rust block")?;
-    let dependencies = PUBLISHED
-        .iter()
-        .filter(|name| example.contains(&name.replace('-', "_")))
-        .map(|name| format!("{name} = \"{version}\"\n"))
-        .collect::<String>();
+    let mut dependencies = String::new();
+    for name in PUBLISHED.iter().filter(|name| example.contains(&name.replace('-', "_"))) {
+        dependencies.push_str(&format!("{name} = \"{version}\"\n"));
+    }
     write(
         &scratch.join("Cargo.toml"),
         &format!(
