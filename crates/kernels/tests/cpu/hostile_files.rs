@@ -21,7 +21,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn mutate(bytes: &mut Vec<u8>, mix: &mut SplitMix64) {
-    for _ in 0..1 + mix.next_u64() % 4 {
+    for _ in 0..=mix.next_u64() % 4 {
         let at = (mix.next_u64() % bytes.len().max(1) as u64) as usize;
         match mix.next_u64() % 7 {
             0 => bytes.truncate(at),
@@ -36,7 +36,7 @@ fn mutate(bytes: &mut Vec<u8>, mix: &mut SplitMix64) {
                 }
             }
             4 if bytes.len() >= 8 => {
-                bytes[..8].copy_from_slice(&(mix.next_u64() >> (mix.next_u64() % 64)).to_le_bytes())
+                bytes[..8].copy_from_slice(&(mix.next_u64() >> (mix.next_u64() % 64)).to_le_bytes());
             }
             5 => {
                 let other = (mix.next_u64() % bytes.len().max(1) as u64) as usize;

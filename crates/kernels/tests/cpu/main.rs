@@ -1,6 +1,8 @@
 //! The CPU kernels against their oracles, laws and bad inputs.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "cli")]
+mod commands;
 mod common;
 mod hostile_files;
 mod recall;

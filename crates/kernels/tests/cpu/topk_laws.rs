@@ -46,7 +46,9 @@ fn check(x: &[f32], k: usize, hint: Option<f32>, policy: NanPolicy) {
     assert_eq!(mask.ones().map(|i| i as u32).collect::<Vec<_>>(), expected);
 
     let mut zeroed = x.to_vec();
-    expected.iter().for_each(|&i| zeroed[i as usize] = 0.0);
+    for &i in &expected {
+        zeroed[i as usize] = 0.0;
+    }
     let left = everywhere(|| {
         let mut x = x.to_vec();
         top.select_and_zero(&mut x).unwrap();
@@ -102,7 +104,9 @@ fn long_inputs_equal_the_stable_sort() {
     let mut sorted = plain.clone();
     sorted.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
     let mut steps = plain.clone();
-    steps.iter_mut().for_each(|x| *x = (*x * 4.0).round());
+    for x in &mut steps {
+        *x = (*x * 4.0).round();
+    }
     let mut spiky = vec![0.0; n];
     (0..2000).for_each(|i| spiky[i * 149] = plain[i] * 1e3);
     let mut nans = plain.clone();
