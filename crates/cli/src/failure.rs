@@ -282,8 +282,12 @@ pub(crate) fn render(failure: &Failure, global: &GlobalArgs) -> String {
         Color::Never => false,
         Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    let theme = if fancy { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_context_lines(1);
+    let mut theme = if fancy { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+    // The message follows the word `error:`.
+    theme.characters.error = String::new();
+    // Wrapped lines would break paths and commands that people copy.
+    let handler =
+        GraphicalReportHandler::new_themed(theme).with_links(false).with_context_lines(1).with_wrap_lines(false);
     let mut text = String::new();
     match handler.render_report(&mut text, failure) {
         Ok(()) => text,

@@ -23,7 +23,7 @@ const BARS: &[&str] = &["compression.up", "compression.down", "compression.total
 /// Builds the report. `config` and `env` are shown as they are.
 pub fn build(experiment: &Experiment, outcome: &Outcome, verdicts: &[Verdict], config: &str, env: &Value) -> Report {
     let header = &experiment.header;
-    let mut report = Report::new(header.title.clone(), subtitle(verdicts))
+    let mut report = Report::new(header.title.clone(), subtitle(experiment))
         .fact("experiment", &header.name)
         .fact("seeds", join(&header.seeds));
     if let Some(paper) = header.paper.as_deref().and_then(crate::papers::find) {
@@ -83,14 +83,11 @@ fn reported(verdicts: &[Verdict]) -> Table {
     table
 }
 
-fn subtitle(verdicts: &[Verdict]) -> String {
-    let claims = || verdicts.iter().filter(|verdict| verdict.claim.gate);
-    let holding = claims().filter(|verdict| verdict.holds).count();
-    match claims().count() {
-        0 => "No claims: figures only.".to_owned(),
-        all if all == holding => format!("All {all} claims hold."),
-        all => format!("{holding} of {all} claims hold."),
-    }
+fn subtitle(experiment: &Experiment) -> String {
+    let stages = experiment.stages.len();
+    let runs: usize = experiment.stages.iter().map(|planned| planned.points.len() * planned.seeds.len()).sum();
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    format!("{stages} stage{}, {runs} run{}", plural(stages), plural(runs))
 }
 
 fn claim(verdict: &Verdict) -> Claim {

@@ -58,7 +58,9 @@ pub fn cell(runs: &[RunOutcome], key: &str) -> Cell {
         many => {
             let value = many.iter().sum::<f64>() / many.len() as f64;
             let (low, high) = many.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
-            Cell::Range { value, low, high }
+            let show = |x: f64| format_of(key).show(x);
+            // Seeds that agree to the last digit shown need no range.
+            if show(low) == show(high) { Cell::Number(value) } else { Cell::Range { value, low, high } }
         }
     }
 }

@@ -187,6 +187,24 @@ fn a_short_quickstart_ends_with_a_table_and_a_report() {
 }
 
 #[test]
+fn a_typo_is_shown_where_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[experiment]\nname = \"typo\"\ntitle = \"T\"\n\n[[stage]]\nname = \"a\"\nrun = \"fl-core train\"\n\
+                [stage.with.clip]\nl22 = 1.0\n[stage.with.server]\nmode = \"sketch\"\nk = 0\nrows = 4\n";
+    std::fs::write(folder.path().join("typo.toml"), text).unwrap();
+    let run = || {
+        let failed =
+            Command::cargo_bin("ashlar").unwrap().current_dir(&folder).args(["run", "typo.toml"]).assert().code(2);
+        stderr(&failed).lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!("typo", run());
+    // What the types can't see comes once they are right, each at its place, all at once.
+    std::fs::write(folder.path().join("typo.toml"), text.replace("l22", "l2")).unwrap();
+    insta::assert_snapshot!("settings", run());
+    assert!(!folder.path().join("runs").exists(), "nothing has run");
+}
+
+#[test]
 fn completions_are_a_script() {
     assert!(stdout(&ashlar(&["completions", "bash"]).success()).contains("_ashlar()"));
     ashlar(&["completions", "tcl"]).code(2);
