@@ -62,11 +62,17 @@ pub fn run(command: &ReproduceCommand, format: Format, commands: &[StageCommand]
 
 /// The metric, numbered where several claims are about it.
 fn free_key(taken: &Map<String, Value>, metric: &str) -> String {
-    (2..)
-        .map(|number| format!("{metric} ({number})"))
-        .find(|key| !taken.contains_key(key))
-        .filter(|_| taken.contains_key(metric))
-        .unwrap_or_else(|| metric.to_owned())
+    if !taken.contains_key(metric) {
+        return metric.to_owned();
+    }
+    let mut number = 2;
+    loop {
+        let key = format!("{metric} ({number})");
+        if !taken.contains_key(&key) {
+            return key;
+        }
+        number += 1;
+    }
 }
 
 fn list() -> Answer {

@@ -38,7 +38,8 @@ fn commands(page: &str) -> Vec<Vec<String>> {
             continue;
         }
         let line = line.split(" #").next().unwrap_or_default().split(" > ").next().unwrap_or_default().trim();
-        let line = line.strip_prefix("cargo run --release --").map_or_else(|| line.to_owned(), |rest| format!("ashlar{rest}"));
+        let line =
+            line.strip_prefix("cargo run --release --").map_or_else(|| line.to_owned(), |rest| format!("ashlar{rest}"));
         if shell && line.starts_with("ashlar ") {
             found.push(line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect());
         }
