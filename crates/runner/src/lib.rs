@@ -16,3 +16,8 @@ pub mod store;
 pub mod summary;
 
 pub use command::main;
+
+/// The repository's README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
