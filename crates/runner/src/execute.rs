@@ -288,6 +288,6 @@ fn gather(experiment: &Experiment, out: &Path, results: &BTreeMap<Unit, Value>) 
     Ok(Outcome { stages })
 }
 
-fn lock<'a>(state: &'a Mutex<State>) -> MutexGuard<'a, State> {
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -62,11 +62,8 @@ pub fn run(command: &ReproduceCommand, format: Format, commands: &[StageCommand]
 
 /// The metric, numbered where several claims are about it.
 fn free_key(taken: &Map<String, Value>, metric: &str) -> String {
-    (2..)
-        .map(|number| format!("{metric} ({number})"))
-        .find(|key| !taken.contains_key(key))
-        .filter(|_| taken.contains_key(metric))
-        .unwrap_or_else(|| metric.to_owned())
+    let taken_by = taken.keys().filter(|key| *key == metric || key.starts_with(&format!("{metric} ("))).count();
+    if taken_by == 0 { metric.to_owned() } else { format!("{metric} ({})", taken_by + 1) }
 }
 
 fn list() -> Answer {

@@ -9,7 +9,7 @@ use crate::{
     claims::{self, Verdict},
     experiment::{Experiment, Interval, Over},
     metric,
-    outcome::{Outcome, RunOutcome},
+    outcome::{Outcome, RunOutcome, StageOutcome},
 };
 
 /// Shown where `[report] columns` is silent, as far as a stage has them.
@@ -71,7 +71,7 @@ pub fn columns(experiment: &Experiment, outcome: &Outcome) -> Vec<String> {
         return experiment.report.columns.clone();
     }
     let present: BTreeSet<String> =
-        outcome.stages.iter().flat_map(|stage| stage.chosen_runs()).flat_map(|run| metric::keys(&run.result)).collect();
+        outcome.stages.iter().flat_map(StageOutcome::chosen_runs).flat_map(|run| metric::keys(&run.result)).collect();
     let usual: Vec<String> =
         COLUMNS.iter().filter(|key| present.contains(**key)).map(|key| (*key).to_owned()).collect();
     if !usual.is_empty() {
