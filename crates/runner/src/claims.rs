@@ -78,6 +78,8 @@ fn judge_one(claim: &Claim, experiment: &Experiment, outcome: &Outcome) -> Resul
         Over::Median => (median(&column(&metric)), median(&column(&threshold))),
         Over::Each => worst(claim.op, &paired),
     };
+    // A mean of equal numbers would differ from them in the last bit.
+    let bound = claim.value.unwrap_or(bound);
     let mut holds = match claim.over {
         Over::Each => !paired.is_empty() && paired.iter().all(|&(_, value, bound)| claim.op.holds(value, bound)),
         _ => claim.op.holds(measured, bound),

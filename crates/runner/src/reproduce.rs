@@ -62,17 +62,8 @@ pub fn run(command: &ReproduceCommand, format: Format, commands: &[StageCommand]
 
 /// The metric, numbered where several claims are about it.
 fn free_key(taken: &Map<String, Value>, metric: &str) -> String {
-    if !taken.contains_key(metric) {
-        return metric.to_owned();
-    }
-    let mut number = 2;
-    loop {
-        let key = format!("{metric} ({number})");
-        if !taken.contains_key(&key) {
-            return key;
-        }
-        number += 1;
-    }
+    let taken_by = taken.keys().filter(|key| *key == metric || key.starts_with(&format!("{metric} ("))).count();
+    if taken_by == 0 { metric.to_owned() } else { format!("{metric} ({})", taken_by + 1) }
 }
 
 fn list() -> Answer {

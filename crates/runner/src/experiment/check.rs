@@ -67,7 +67,7 @@ fn check_header(file: &File, source: &Source, wrong: &mut Vec<Failure>) {
         wrong.push(source.unknown(&["experiment", "paper"], "paper", paper, &names));
     }
     for (key, value) in &file.shared {
-        if !value.is_table() && key != "stage" && key != "claim" {
+        if !value.is_table() {
             let valid = ["experiment", "report", "stage", "claim"];
             wrong.push(source.unknown(&[key], "key", key, &valid));
         }

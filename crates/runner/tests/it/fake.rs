@@ -68,9 +68,9 @@ fn train(table: &toml::Table, context: &StageContext) -> Result<Value, Failure> 
     assert_eq!(context.out.exists(), context.resume && context.out.exists());
     fs::create_dir_all(&context.out).unwrap();
     fs::write(context.out.join("model.safetensors"), b"weights").unwrap();
-    let rounds: String =
-        (0..3).map(|round| format!("{{\"round\":{round},\"test_acc\":{}}}\n", 0.2 * f64::from(round))).collect();
-    fs::write(context.out.join("metrics.jsonl"), rounds).unwrap();
+    let round = |round: u32| format!("{{\"round\":{round},\"test_acc\":{}}}", 0.2 * f64::from(round));
+    let rounds: Vec<String> = (0..3).map(round).collect();
+    fs::write(context.out.join("metrics.jsonl"), rounds.join("\n")).unwrap();
     let bonus = match config.server.mode {
         Mode::Uncompressed => 0.1,
         Mode::TrueTopk => 0.05,

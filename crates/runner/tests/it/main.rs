@@ -1,5 +1,5 @@
 //! Experiment files, claims and commands, mostly against a made-up stage command that computes nothing.
-#![allow(clippy::unwrap_used, clippy::format_collect, reason = "a test may fail loudly")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is the test's failure")]
 
 mod claims;
 mod command;
