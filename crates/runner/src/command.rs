@@ -24,7 +24,6 @@ pub struct Cli {
 /// The commands.
 #[expect(clippy::large_enum_variant, reason = "one value a process")]
 #[derive(Subcommand, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one, on the stack of main")]
 pub enum Command {
     /// Run an experiment file and write its report.
     Run(run::RunCommand),

@@ -164,10 +164,6 @@ fn a_short_quickstart_ends_with_a_table_and_a_report() {
             "stage.defended.server.rounds=4",
             "--set",
             "stage.defended.attack.rounds=4",
-            "--set",
-            "stage.attacked.server.init.file=checkpoints/step-000006/model.safetensors",
-            "--set",
-            "stage.defended.server.init.file=checkpoints/step-000006/model.safetensors",
         ];
         Command::cargo_bin("ashlar").unwrap().current_dir(&folder).args(short).args(more).assert()
     };
