@@ -378,6 +378,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_value_of_a_set_names_its_key() {
+        let text = check("name = 'a'", &["dp.steps=-1"]).unwrap_err().to_string();
+        assert!(text.starts_with("run.toml: `dp.steps`: invalid value: integer `-1`"), "{text}");
+        let text = check("name = 'a'", &["dp.steps=-1"]).unwrap_err().within("stage `b`").to_string();
+        assert!(text.starts_with("stage `b`: `dp.steps`: invalid value"), "{text}");
+    }
+
+    #[test]
     fn syntax_errors_carry_their_place() {
         let failure = check("name = 'a'\n[dp\n", &[]).unwrap_err();
         assert_eq!(failure.position().map(|p| p.0), Some(2));

@@ -204,10 +204,19 @@ impl Failure {
     /// Says in each message what the failure is about: `stage `a`: …`.
     #[must_use]
     pub fn within(mut self, what: &str) -> Self {
-        self.0.origin = None;
-        self.0.message = format!("{what}: {}", self.0.message);
+        let entry = if self.0.origin.take().is_some() { self.entry() } else { String::new() };
+        self.0.message = format!("{what}: {entry}{}", self.0.message);
         self.0.more = self.0.more.into_iter().map(|one| one.within(what)).collect();
         self
+    }
+
+    /// "`server.lr`: " where a value is wrong; a wrong key is in the message.
+    fn entry(&self) -> String {
+        if self.0.keys.is_empty() || self.0.key_is_wrong {
+            String::new()
+        } else {
+            format!("`{}`: ", self.0.keys.join("."))
+        }
     }
 
     /// The exit code that this failure asks for.
@@ -249,7 +258,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(origin) = &self.0.origin {
-            write!(f, "{origin}: ")?;
+            write!(f, "{origin}: {}", self.entry())?;
         }
         f.write_str(&self.0.message)?;
         for cause in &self.0.causes {

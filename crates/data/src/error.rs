@@ -119,7 +119,10 @@ impl Error {
     /// Whether the caller's input is to blame (exit code 2) rather than the disk or the network (exit code 1).
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Io { source, .. } => {
+                use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+                matches!(source.kind(), NotFound | IsADirectory | NotADirectory)
+            }
             Self::Fetch { .. } => false,
             _ => true,
         }

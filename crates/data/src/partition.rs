@@ -91,6 +91,9 @@ impl Partition {
     }
 }
 
+/// Each client has its list, even an empty one; a federation has millions of clients, not billions.
+const MAX_CLIENTS: usize = 1 << 24;
+
 /// Divides the examples of a set: [`split`] with its labels and groups.
 pub fn split_set(set: &LabelledSet, clients: usize, partition: &Partition, seed: u64) -> Result<Vec<Vec<u32>>> {
     split(set.labels(), set.groups(), clients, partition, seed)
@@ -109,8 +112,11 @@ pub fn split(
     if clients == 0 {
         return Err(Error::value("clients", "0 clients; say 1 or more"));
     }
-    if u32::try_from(labels.len()).is_err() || u32::try_from(clients).is_err() {
-        return Err(Error::value("clients", "more than 2³² examples or clients"));
+    if clients > MAX_CLIENTS {
+        return Err(Error::value("clients", format!("{clients} clients are too many; say at most {MAX_CLIENTS}")));
+    }
+    if u32::try_from(labels.len()).is_err() {
+        return Err(Error::value("clients", "more than 2³² examples"));
     }
     let mut rng = rng::stream(seed, &["data", "partition", partition.name()]);
     let mut parts = match *partition {

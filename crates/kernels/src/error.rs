@@ -72,6 +72,16 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
+    /// A table that the system has no memory for.
+    #[error("no memory for a sketch of {rows} x {cols} cells ({bytes} bytes): take fewer columns")]
+    SketchMemory {
+        /// Rows asked for.
+        rows: u32,
+        /// Columns asked for.
+        cols: u64,
+        /// Size of the table.
+        bytes: u64,
+    },
     /// Two sketches that don't belong together.
     #[error("the sketches differ in {field}: {left} and {right}")]
     SketchMismatch {

@@ -113,15 +113,17 @@ impl ModelSpec {
             if self.arch != Arch::Mlp {
                 return Err(invalid("hidden", value, "only mlp has it"));
             }
-            if hidden.sizes().contains(&0) {
-                return Err(invalid("hidden", value, "sizes must be at least 1"));
+            if hidden.sizes().iter().any(|size| !(1..=1 << 24).contains(size)) {
+                return Err(invalid("hidden", value, "sizes must be at least 1 and at most 2^24"));
             }
         }
         let width = match (self.width, self.arch.default_width()) {
             (Some(width), None) => {
                 return Err(invalid("width", width.to_string(), "only convolutional networks have it"));
             }
-            (Some(0), _) => return Err(invalid("width", "0".to_owned(), "it must be at least 1")),
+            (Some(width), _) if !(1..=1 << 16).contains(&width) => {
+                return Err(invalid("width", width.to_string(), "it must be at least 1 and at most 2^16"));
+            }
             (width, default) => width.or(default).unwrap_or(0),
         };
         let hidden = self.hidden.as_ref().map_or(&[64][..], Hidden::sizes);

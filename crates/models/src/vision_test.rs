@@ -314,6 +314,12 @@ fn wrong_specs_are_refused() {
     assert!(message(&ModelSpec::new(Arch::Resnet9), [3, 28, 28], 10).contains("a 4×4 pool gets 3×3"));
     assert!(message(&ModelSpec::new(Arch::Linear), [1, 0, 8], 10).contains("at least 1"));
     assert!(message(&ModelSpec::new(Arch::Linear), [1, 8, 8], 1).contains("2 classes"));
+    assert!(message(&ModelSpec::mlp([usize::MAX]), [1, 8, 8], 2).contains("at most 2^24"));
+    assert!(message(&ModelSpec::mlp([1 << 24, 1 << 24]), [1, 8, 8], 2).contains("281476"));
+    let broad = ModelSpec { width: Some(1 << 40), ..ModelSpec::new(Arch::LeafCnn) };
+    assert!(message(&broad, [1, 28, 28], 2).contains("at most 2^16"));
+    let broad = ModelSpec { width: Some(1 << 16), ..ModelSpec::new(Arch::Resnet9) };
+    assert!(message(&broad, [3, 32, 32], 2).contains("a smaller width"));
     for arch in Arch::ALL {
         assert!(new(&ModelSpec::new(arch), [1, 32, 32], 3).is_ok());
     }

@@ -125,7 +125,12 @@ impl Error {
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Encode { .. } | Self::Candle(_) | Self::Broken { .. })
+        match self {
+            // A file where a folder must be: the wrong path was given.
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotADirectory,
+            Self::Encode { .. } | Self::Candle(_) | Self::Broken { .. } => false,
+            _ => true,
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

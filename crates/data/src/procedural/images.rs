@@ -65,8 +65,8 @@ impl Default for Config {
 
 /// Makes the set. Classes are drawn in equal shares, up to one picture.
 pub fn generate(config: &Config) -> Result<Split> {
-    if config.writers == 0 || u32::try_from(config.writers).is_err() {
-        return Err(Error::value("groups", format!("{} writers; say 1 to 2³²", config.writers)));
+    if config.writers == 0 || config.writers > 1 << 24 {
+        return Err(Error::value("groups", format!("{} writers; say 1 to {}", config.writers, 1 << 24)));
     }
     let writers: Vec<Writer> = (0..config.writers).map(|writer| Writer::draw(config.seed, writer)).collect();
     Ok(Split {

@@ -126,6 +126,9 @@ fn wrong_arguments_say_what_works() {
     };
     let labels = [0, 1, 2];
     assert_eq!(message(split(&labels, None, 0, &Partition::Iid, 0)), "`clients`: 0 clients; say 1 or more");
+    for clients in [(1 << 24) + 1, 1_000_000_000_000, usize::MAX] {
+        assert!(message(split(&labels, None, clients, &Partition::Iid, 0)).contains("at most 16777216"));
+    }
     assert!(message(split(&labels, None, 2, &Partition::ByClass { classes_per_client: 1 }, 0)).contains("3 classes"));
     assert!(message(split(&labels, None, 2, &Partition::ByClass { classes_per_client: 0 }, 0)).contains("1 or more"));
     for alpha in [0.0, -1.0, f64::NAN, f64::INFINITY] {

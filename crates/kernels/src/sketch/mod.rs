@@ -68,10 +68,9 @@ impl CountSketch {
     /// A configuration that can't work ([`SketchConfig::check`]).
     pub fn new(config: SketchConfig) -> Result<Self> {
         config.check()?;
-        let cells = config.cells() as usize;
         let table = match config.table {
-            TableKind::F32 => Table::F32(vec![0.0; cells]),
-            TableKind::Fixed { scale_log2 } => Table::Fixed { cells: vec![0; cells], bound: 0, scale_log2 },
+            TableKind::F32 => Table::F32(zeroes(&config)?),
+            TableKind::Fixed { scale_log2 } => Table::Fixed { cells: zeroes(&config)?, bound: 0, scale_log2 },
         };
         Ok(Self::with_table(config, table))
     }
@@ -435,6 +434,18 @@ fn max_abs(cells: &[i64]) -> u64 {
 
 fn kind(operation: &'static str, expected: &'static str, found: &'static str) -> Error {
     Error::TableKind { operation, expected, found }
+}
+
+/// A table of zeroes, or an error where there is no memory for it (`vec!` alone would abort the process).
+fn zeroes<T: Clone + Default>(config: &SketchConfig) -> Result<Vec<T>> {
+    let cells = config.cells() as usize;
+    let mut probe: Vec<T> = Vec::new();
+    let bytes = config.cells().saturating_mul(size_of::<T>() as u64);
+    let refuse = |_| Error::SketchMemory { rows: config.rows, cols: config.cols, bytes };
+    probe.try_reserve_exact(cells).map_err(refuse)?;
+    // An allocation that nobody looks at may be optimised away.
+    drop(std::hint::black_box(probe));
+    Ok(vec![T::default(); cells])
 }
 
 fn check_cells(config: &SketchConfig, len: usize) -> Result<()> {

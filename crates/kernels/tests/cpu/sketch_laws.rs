@@ -227,6 +227,12 @@ fn bad_configurations_are_told() {
     assert!(message(good.fixed(127)).contains("-126 to 126"));
     assert!(message(good.hash(HashFamily::Csvec { blocks: 0, coef: Coefficients::Torch })).contains("blocks"));
     assert!(message(good.hash(HashFamily::Csvec { blocks: 101, coef: Coefficients::Torch })).contains("1 to d blocks"));
+    // 2 TB: refused rather than aborted, unless this machine has it.
+    for config in [good, good.fixed(20)] {
+        if let Err(error) = CountSketch::new(SketchConfig { rows: 63, cols: 1 << 32, ..config }) {
+            assert!(error.is_input() && error.to_string().contains("63 x 4294967296 cells"), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -127,6 +127,9 @@ enum Step {
     Add { from: usize, skip: usize, to: usize },
 }
 
+/// Largest number of parameters, 1 GiB of f32: beyond it a typing error would ask for more memory than there is.
+const MAX_PARAMS: usize = 1 << 28;
+
 /// A network, ready to run.
 #[derive(Clone, Debug)]
 pub struct Net {
@@ -150,6 +153,12 @@ impl Net {
             return Err(refuse("every side must be at least 1".to_owned()));
         }
         let mut params = declare(layers, input).map_err(refuse)?;
+        let sizes = params.iter().map(|param| param.shape.iter().fold(1_usize, |n, &side| n.saturating_mul(side)));
+        let count = sizes.fold(0, usize::saturating_add);
+        if count > MAX_PARAMS {
+            let most = format!("it would have {count} parameters, and may have {MAX_PARAMS}");
+            return Err(refuse(format!("{most}: take fewer hidden units, a smaller width or smaller images")));
+        }
         params.sort_by(|a, b| a.name.cmp(&b.name));
         let mut num_params = 0;
         for param in &mut params {
