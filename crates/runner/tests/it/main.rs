@@ -6,4 +6,5 @@ mod command;
 mod documented;
 mod fake;
 mod mistakes;
+mod mutated;
 mod resume;
