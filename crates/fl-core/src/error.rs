@@ -72,7 +72,7 @@ pub enum Error {
         max_drop: usize,
     },
     /// No update is left to aggregate.
-    #[error("no client sent a usable update in this round ({dropped} were dropped)")]
+    #[error("no client sent a usable update in this round ({dropped} were dropped): lower the learning rate")]
     NoUpdates {
         /// Updates that were not finite.
         dropped: usize,

@@ -22,7 +22,7 @@ Example:
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Coordinates of the vector.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub d: u64,
     /// Rows of the sketch, odd.
     #[arg(long, default_value_t = 5)]
@@ -65,6 +65,9 @@ pub enum Hash {
 pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
     if args.k == 0 || args.k > args.d {
         return Err(Error::KeepCount { k: args.k, d: args.d }.into());
+    }
+    if !args.alpha.is_finite() {
+        return Err(Failure::usage(format!("--alpha {}: a finite number is expected", args.alpha)));
     }
     let hash = match args.hash {
         Hash::Fmix64 => HashFamily::Fmix64,

@@ -31,6 +31,9 @@ pub struct CertifyArgs {
 }
 
 pub(super) fn run(args: &CertifyArgs) -> Result<Answer, Failure> {
+    if let Some(least) = args.fail_below.filter(|least| !(0.0..=1.0).contains(least)) {
+        return Err(Failure::usage(format!("--fail-below {least}: an accuracy in [0, 1] is expected")));
+    }
     let settings = settings_of(&args.ckpt)?;
     let (config, _, _): (RunConfig, _, _) = config::load(Some(&settings), &[])?;
     let data = Federation::load(&config)?;

@@ -36,6 +36,10 @@ pub struct MatrixArgs {
 }
 
 pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> {
+    if let Some(twice) = args.seeds.iter().enumerate().find(|(i, seed)| args.seeds[..*i].contains(seed)) {
+        return Err(Failure::usage(format!("--seeds: seed {} is there twice", twice.1))
+            .help("a repeated seed repeats a run, and would make the intervals too narrow"));
+    }
     let base = settings::load(&args.run, &args.flags, |_: &mut Table| Ok(()))?;
     let mut cells = Vec::new();
     for attack in &args.attacks {

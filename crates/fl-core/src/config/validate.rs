@@ -183,6 +183,7 @@ impl RunConfig {
             needs_clip(found, "mode sparsefed");
         }
         let (defence, n) = (&self.defence, self.server.per_round);
+        let needs = |times: usize, more: usize| defence.f.saturating_mul(times).saturating_add(more);
         let (method, needed) = match defence.name {
             DefenceName::None => return,
             DefenceName::NormClip => return needs_clip(found, "defence norm-clip"),
@@ -191,10 +192,10 @@ impl RunConfig {
                 return found.within("defence.sigma", defence.sigma, 0.0, f64::MAX, "0 or more");
             }
             DefenceName::Median => ("median", 1),
-            DefenceName::TrimmedMean => ("trimmed-mean", 2 * defence.f + 1),
-            DefenceName::Krum => ("krum", 2 * defence.f + 3),
-            DefenceName::MultiKrum => ("multi-krum", 2 * defence.f + 3),
-            DefenceName::Bulyan => ("bulyan", 4 * defence.f + 3),
+            DefenceName::TrimmedMean => ("trimmed-mean", needs(2, 1)),
+            DefenceName::Krum => ("krum", needs(2, 3)),
+            DefenceName::MultiKrum => ("multi-krum", needs(2, 3)),
+            DefenceName::Bulyan => ("bulyan", needs(4, 3)),
         };
         if n < needed {
             found.0.push(Error::TooFewUpdates { method, f: defence.f, needed, found: n });
@@ -235,6 +236,10 @@ impl RunConfig {
                 let expected = format!("at most server.per_round = {}", self.server.per_round);
                 found.add("attack.attackers", attack.attackers, expected);
             }
+        }
+        found.at_least("attack.epochs", attack.epochs.unwrap_or(1), 1);
+        if attack.name == AttackKind::Neurotoxin && attack.observe == Observe::CleanGrad {
+            found.at_least("attack.observe_clients", attack.observe_clients, 1);
         }
         found.positive("attack.lr", attack.lr);
         found.positive("attack.radius", attack.radius);

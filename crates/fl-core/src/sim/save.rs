@@ -157,6 +157,10 @@ pub(super) fn read_weights(path: &Path, model: &ashlar_models::VisionModel) -> R
     if path.is_file() && !in_checkpoint {
         return Ok(model.load(path)?);
     }
+    if !path.exists() {
+        let expected = "a folder or file that exists: a run's, a checkpoint's, or weights as .safetensors";
+        return Err(Error::setting("server.init", path.display(), expected));
+    }
     let checkpoint = open_checkpoint(path)?;
     let mut w = vec![0.0; model.num_params()];
     for param in model.params() {

@@ -68,6 +68,27 @@ fn clients_and_rounds() {
 }
 
 #[test]
+fn sizes_that_no_machine_has() {
+    refused(&["data.clients=1000000000000"], &[], &["clients", "at most 16777216"]);
+    refused(&[], &["--clients", "4294967295"], &["clients", "at most 16777216"]);
+    refused(&["data.groups=4294967295"], &[], &["groups", "say 1 to"]);
+    refused(&["data.train=1000000000000"], &[], &["train", "too many"]);
+    refused(&["model.hidden=9000000000000000000"], &[], &["model.hidden", "at most 2^24"]);
+    refused(&["model.hidden=10000000"], &[], &["parameters", "hidden"]);
+    refused(&["server.mode=sketch", "server.cols=1099511627776"], &[], &["cols = 1099511627776", "2^32"]);
+    refused(&["server.mode=sketch", "server.rows=4294967295"], &[], &["rows", "at most 64"]);
+    let whole = train(&["client.batch=9000000000000000000", "server.eval_every=9000000000000000000"], &[]);
+    assert_eq!(whole.status.code(), Some(0), "{}", String::from_utf8_lossy(&whole.stderr));
+}
+
+#[test]
+fn wrong_types_and_weights_name_their_key() {
+    refused(&["client.batch=-1"], &[], &["client.batch", "-1"]);
+    refused(&["server.mode=foo"], &[], &["server.mode", "unknown value `foo`"]);
+    refused(&["server.init=/nonexistent/w.safetensors"], &[], &["server.init", "/nonexistent/w.safetensors"]);
+}
+
+#[test]
 fn defences() {
     let local = ["server.mode=fedavg", "client.lr=0.1"];
     let with = |more: &[&'static str]| [&local[..], more].concat();
@@ -76,6 +97,10 @@ fn defences() {
     refused(&with(&["defence.name=trimmed-mean", "defence.f=5"]), &[], &["trimmed-mean", "needs at least 11"]);
     refused(&with(&["defence.name=norm-clip"]), &[], &["clip.l2"]);
     refused(&["server.mode=sparsefed"], &[], &["clip.l2"]);
+    for (name, f) in [("krum", "9223372036854775807"), ("bulyan", "4611686018427387904")] {
+        let (name, f) = (format!("defence.name={name}"), format!("defence.f={f}"));
+        refused(&[&local[..], &[&name, &f]].concat(), &[], &["needs at least", "has 10"]);
+    }
     let zero = train(&with(&["defence.name=trimmed-mean", "defence.f=0"]), &[]);
     assert_eq!(zero.status.code(), Some(0), "f = 0 is the mean");
 }
@@ -90,6 +115,9 @@ fn attacks() {
     refused(&with(&["attack.attackers=11"]), &[], &["attack.attackers", "per_round = 10"]);
     refused(&with(&["attack.name=neurotoxin"]), &[], &["attack.start", "no global step to observe"]);
     refused(&with(&["attack.scale_to_clip=true"]), &[], &["attack.scale_to_clip"]);
+    refused(&with(&["attack.epochs=0"]), &[], &["attack.epochs", "at least 1"]);
+    let blind = ["attack.name=neurotoxin", "attack.observe=clean_grad", "attack.observe_clients=0"];
+    refused(&with(&blind), &[], &["attack.observe_clients", "at least 1"]);
 }
 
 #[test]
@@ -122,6 +150,10 @@ fn folders() {
     let out = out.to_str().unwrap();
     assert_eq!(train(&[], &["--out", out]).status.code(), Some(0));
     refused(&[], &["--out", out], &["already holds", "--resume"]);
+    let file = format!("{out}/config.toml");
+    refused(&[], &["--out", &file], &[&file]);
+    refused(&["data.name=csv", "data.label=0", &format!("data.path={out}")], &[], &[out]);
+    refused(&["data.name=image-folder", &format!("data.path={file}")], &[], &[&file]);
     refused(&["server.lr=0.2"], &["--out", out, "--resume"], &["another configuration"]);
     refused(&[], &["--out", out, "--resume", "--seed", "3"], &["another configuration"]);
     assert_eq!(train(&[], &["--out", out, "--resume"]).status.code(), Some(0), "a finished run may be resumed");

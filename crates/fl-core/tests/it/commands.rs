@@ -186,6 +186,10 @@ fn certify_reads_a_run_and_its_gate_exits_with_3() {
     assert_eq!(json(&["certify", "--ckpt", &checkpoint, "--bound", "0", "--format", "json"]), wide);
     let gate = binary(&["certify", "--ckpt", out, "--bound", "0", "--fail-below", "0.99"]);
     assert_eq!(gate.status.code(), Some(3));
+    for share in ["NaN", "1.5"] {
+        let odd = binary(&["certify", "--ckpt", out, "--bound", "0", "--fail-below", share]);
+        assert_eq!(odd.status.code(), Some(2), "{share}");
+    }
     let nowhere = binary(&["certify", "--ckpt", folder.path().to_str().unwrap(), "--bound", "0"]);
     assert_eq!(nowhere.status.code(), Some(2));
 }
