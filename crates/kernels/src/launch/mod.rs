@@ -1,7 +1,7 @@
 //! Where kernels run: a [`Runtime`] for a [`Device`], [`Buf`]fers that live on it, and one way to launch.
 //!
 //! The CUDA driver and the CPU shim take the same argument array, so everything above [`Launch`] is written once. Library
-//! users call [`TopK::run`](crate::topk::TopK::run) and [`DeviceSketch`](crate::launch::DeviceSketch) and need
+//! users call [`TopK::run`](crate::topk::TopK::run) and [`DeviceSketch`] and need
 //! nothing of this but `Runtime` and `Buf`:
 //!
 //! ```
