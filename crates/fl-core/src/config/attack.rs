@@ -127,6 +127,17 @@ impl AttackTable {
         self.is_on() && (self.start..self.start + self.rounds).contains(&round)
     }
 
+    /// Clients of N that are malicious for good; 0 where a fixed number of each round's are.
+    pub fn malicious_clients(&self, clients: usize) -> usize {
+        (self.fraction * clients as f64).round() as usize
+    }
+
+    /// The most malicious updates that one round can hold.
+    pub fn most_in_a_round(&self, clients: usize, per_round: usize) -> usize {
+        let malicious = if self.fraction > 0.0 { self.malicious_clients(clients) } else { self.attackers };
+        malicious.min(per_round)
+    }
+
     /// The round after the last attack round.
     pub fn end(&self) -> usize {
         self.start + self.rounds

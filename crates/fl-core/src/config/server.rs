@@ -61,7 +61,8 @@ pub struct ServerTable {
     pub init: Option<PathBuf>,
     /// Sketches each client's update rather than their sum: the same bits, W times the work.
     pub sketch_per_client: bool,
-    /// Prints SparseFed's one-round certificate for this many malicious clients; absent means the attack's number.
+    /// Prints SparseFed's one-round certificate for this many malicious clients; absent means the attack's number
+    /// (with `attack.fraction`, the most that a round can hold). A rule in place of the mean has no certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certify: Option<usize>,
 }
@@ -210,6 +211,11 @@ impl DefenceName {
         Self::MultiKrum,
         Self::Bulyan,
     ];
+
+    /// Whether something else than the mean of (clipped) updates comes out.
+    pub const fn replaces_the_mean(self) -> bool {
+        !matches!(self, Self::None | Self::NormClip)
+    }
 
     /// Its name in TOML.
     pub const fn name(self) -> &'static str {

@@ -183,6 +183,13 @@ impl RunConfig {
             needs_clip(found, "mode sparsefed");
         }
         let (defence, n) = (&self.defence, self.server.per_round);
+        if self.server.certify.is_some() && defence.name.replaces_the_mean() {
+            found.conflict(
+                "server.certify",
+                "defence.name",
+                "the certificate is proved for the mean of clipped updates: use defence none or norm-clip",
+            );
+        }
         let (method, needed) = match defence.name {
             DefenceName::None => return,
             DefenceName::NormClip => return needs_clip(found, "defence norm-clip"),

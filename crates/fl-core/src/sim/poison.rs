@@ -39,7 +39,7 @@ impl Simulation {
         }
         if attack.fraction > 0.0 {
             let clients = self.config.data.clients;
-            let first = clients - (attack.fraction * clients as f64).round() as usize;
+            let first = clients - attack.malicious_clients(clients).min(clients);
             return (0..draws.len()).filter(|&place| draws[place].client as usize >= first).collect();
         }
         let mut stream = rng::stream(self.config.seed, &["fl", "attack", "slots", &self.round.to_string()]);

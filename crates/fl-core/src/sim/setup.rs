@@ -10,7 +10,7 @@ use crate::{
     bytes::Accountant,
     certify,
     client::Pool,
-    config::{AttackTable, DefenceName, HashName, LocalError, Optimizer, RunConfig, Sampling},
+    config::{AttackTable, HashName, LocalError, Optimizer, RunConfig, Sampling},
     optim::Rule,
 };
 
@@ -125,12 +125,16 @@ fn optimizer(config: &RunConfig) -> Option<Rule> {
     }
 }
 
-/// R of the one-round certificate: for `server.certify` malicious clients, or the attack's.
+/// R of the one-round certificate: for `server.certify` malicious clients, or as many of the attack's as a round can
+/// hold. The proof is about the mean of clipped updates: another rule has no certificate.
 fn certify_radius(config: &RunConfig) -> Result<Option<f64>> {
     let (Mode::SparseFed, Some(clip)) = (config.server.mode, config.clip.l2) else { return Ok(None) };
+    if config.defence.name.replaces_the_mean() {
+        return Ok(None);
+    }
     let malicious = config.server.certify.or_else(|| {
         let attack: &AttackTable = &config.attack;
-        attack.is_on().then_some(attack.attackers)
+        attack.is_on().then(|| attack.most_in_a_round(config.data.clients, config.server.per_round))
     });
     let Some(malicious) = malicious else { return Ok(None) };
     let largest = (0..config.server.rounds).map(|round| config.server.factor(round)).fold(0.0, f64::max);
@@ -141,7 +145,7 @@ fn certify_radius(config: &RunConfig) -> Result<Option<f64>> {
 /// The rule in place of the mean. Clipping alone is none: it happens before the exact sum.
 fn defence(config: &RunConfig) -> Result<Option<Box<dyn Aggregator>>> {
     let table = &config.defence;
-    if matches!(table.name, DefenceName::None | DefenceName::NormClip) {
+    if !table.name.replaces_the_mean() {
         return Ok(None);
     }
     let params = aggregate::Params { m: table.m, l2: config.clip.l2, sigma: Some(table.sigma), seed: config.seed };
