@@ -190,6 +190,20 @@ impl RunConfig {
                 "the certificate is proved for the mean of clipped updates: use defence none or norm-clip",
             );
         }
+        if defence.name.replaces_the_mean() && self.server.mode == Mode::LocalTopk {
+            found.conflict(
+                "defence.name",
+                "server.mode",
+                "a robust rule needs every client's whole update: use another mode",
+            );
+        }
+        if defence.name.replaces_the_mean() && self.server.sketch_per_client {
+            found.conflict(
+                "defence.name",
+                "server.sketch_per_client",
+                "a robust rule needs every client's whole update",
+            );
+        }
         let (method, needed) = match defence.name {
             DefenceName::None => return,
             DefenceName::NormClip => return needs_clip(found, "defence norm-clip"),
@@ -208,20 +222,6 @@ impl RunConfig {
         }
         if defence.m.is_some_and(|m| m == 0 || m > n) {
             found.add("defence.m", defence.m.unwrap_or(0), format!("between 1 and server.per_round = {n}"));
-        }
-        if matches!(self.server.mode, Mode::LocalTopk) {
-            found.conflict(
-                "defence.name",
-                "server.mode",
-                "a robust rule needs every client's whole update: use another mode",
-            );
-        }
-        if self.server.sketch_per_client {
-            found.conflict(
-                "defence.name",
-                "server.sketch_per_client",
-                "a robust rule needs every client's whole update",
-            );
         }
     }
 

@@ -237,9 +237,13 @@ impl Simulation {
         let bound = self.config.clip_bound(self.config.clip.l2?, factor);
         let clipped: usize = updates
             .par_iter_mut()
-            .map(|update| match &mut update.values {
-                Values::Dense(values) => usize::from(clip_l2(values, bound)),
-                Values::Sparse(_) => 0,
+            .map(|update| {
+                // The bound is on a client's mean; local top-k's values carry n_i.
+                let bound = bound * update.weight / update.scale;
+                usize::from(match &mut update.values {
+                    Values::Dense(values) => clip_l2(values, bound),
+                    Values::Sparse(sparse) => clip_l2(sparse.val_mut(), bound),
+                })
             })
             .sum();
         Some(clipped as f64 / updates.len().max(1) as f64)

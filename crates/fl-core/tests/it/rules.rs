@@ -32,3 +32,29 @@ fn there_is_no_certificate_for_a_rule_in_place_of_the_mean() {
     asked.server.certify = Some(2);
     assert!(conflicts(&asked, ("server.certify", "defence.name")));
 }
+
+#[test]
+fn the_bound_reaches_sparse_updates() {
+    let toml = "[server]\nmode = 'local-topk'\nk = 200\nrounds = 1\nmomentum = 0.0\nlr = 1.0\n";
+    let moved = |more: &str| {
+        let mut simulation = simulation(config(&format!("{toml}{more}")));
+        let before = simulation.weights().to_vec();
+        let record = simulation.step().unwrap();
+        let distance = before.iter().zip(simulation.weights()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        (distance.sqrt(), record.clip_fraction)
+    };
+    assert!(moved("").0 > 0.1);
+    let (distance, share) = moved("[clip]\nl2 = 0.01\n[defence]\nname = 'norm-clip'");
+    assert!(distance <= 0.01 * 1.001, "{distance}");
+    assert_eq!(share, Some(1.0));
+}
+
+#[test]
+fn rules_that_need_whole_updates_refuse_sparse_ones() {
+    for name in ["weak-dp", "median", "krum"] {
+        let settings = config(&format!(
+            "[server]\nmode = 'local-topk'\n[clip]\nl2 = 1.0\n[defence]\nname = '{name}'"
+        ));
+        assert!(conflicts(&settings, ("defence.name", "server.mode")), "{name}");
+    }
+}
