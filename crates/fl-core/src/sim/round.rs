@@ -338,8 +338,8 @@ impl Bench<'_> {
         if let Some(momentum) = self.velocity {
             // v_i carries n_i already.
             state.velocity.iter_mut().zip(&values).for_each(|(v, g)| *v = momentum * *v + n as f32 * g);
-            values.copy_from_slice(&state.velocity);
-            return Ok(Update { scale: 1.0, ..Update::gradient(draw.client, n, values) });
+            // What is sent is a mean like everybody's, so that the bound and the rules see one; the sum multiplies n_i in.
+            values.iter_mut().zip(&state.velocity).for_each(|(value, v)| *value = v / n as f32);
         }
         Ok(self.config.as_update(draw, values))
     }

@@ -58,3 +58,24 @@ fn rules_that_need_whole_updates_refuse_sparse_ones() {
         assert!(conflicts(&settings, ("defence.name", "server.mode")), "{name}");
     }
 }
+
+#[test]
+fn updates_are_means_with_momentum_at_the_clients_too() {
+    let largest = |more: &str| {
+        let toml = format!("[server]\nmode = 'true-topk'\nk = 500\nrounds = 1\n{more}");
+        let mut simulation = simulation(config(&toml));
+        let norms = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = norms.clone();
+        simulation.tamper_with(Box::new(move |_, update| {
+            assert_eq!((update.scale, update.weight), (20.0, 20.0));
+            seen.lock().unwrap().push(ashlar_fl_core::client::l2(update.values.sent()));
+            Some(update)
+        }));
+        simulation.step().unwrap();
+        let found = norms.lock().unwrap().iter().copied().fold(0.0, f64::max);
+        found
+    };
+    // v starts at 0, so that the first round's updates are those without momentum.
+    let (without, with) = (largest(""), largest("[client]\nmomentum = 0.9"));
+    assert!((with / without - 1.0).abs() < 1e-5, "{with} {without}");
+}
