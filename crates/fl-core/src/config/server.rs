@@ -141,7 +141,7 @@ pub enum Optimizer {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipTable {
-    /// L2 bound L on each update.
+    /// L2 bound L on each update. In mode `sketch` the client applies it, before it sketches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l2: Option<f64>,
     /// With local training, whether the bound is L times the clients' learning rate (weight changes contain it);

@@ -197,11 +197,11 @@ impl RunConfig {
                 "a robust rule needs every client's whole update: use another mode",
             );
         }
-        if defence.name.replaces_the_mean() && self.server.sketch_per_client {
+        if defence.name.replaces_the_mean() && self.server.mode == Mode::Sketch {
             found.conflict(
                 "defence.name",
-                "server.sketch_per_client",
-                "a robust rule needs every client's whole update",
+                "server.mode",
+                "a robust rule needs every client's whole update, and clients send sketches: use another mode",
             );
         }
         let (method, needed) = match defence.name {

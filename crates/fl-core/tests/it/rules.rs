@@ -79,3 +79,16 @@ fn updates_are_means_with_momentum_at_the_clients_too() {
     let (without, with) = (largest(""), largest("[client]\nmomentum = 0.9"));
     assert!((with / without - 1.0).abs() < 1e-5, "{with} {without}");
 }
+
+#[test]
+fn rules_that_need_whole_updates_refuse_sketches() {
+    for name in ["weak-dp", "median", "trimmed-mean", "krum", "multi-krum", "bulyan"] {
+        for more in ["", "sketch_per_client = true\n", "[client]\nmax_grad_norm = 1.0\n[dist]\nexact = false\n"] {
+            let settings =
+                config(&format!("[server]\nmode = 'sketch'\n{more}[clip]\nl2 = 1.0\n[defence]\nname = '{name}'"));
+            assert!(conflicts(&settings, ("defence.name", "server.mode")), "{name}");
+        }
+    }
+    let toml = "[server]\nmode = 'sketch'\n[clip]\nl2 = 1.0\n[defence]\nname = 'norm-clip'";
+    assert!(config(toml).problems().is_empty());
+}
