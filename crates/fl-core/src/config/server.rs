@@ -32,7 +32,7 @@ pub struct ServerTable {
     /// Server momentum ρ.
     pub momentum: f64,
     /// Server learning rate; with local training it multiplies the averaged weight change and has no schedule.
-    /// Absent means 0.1 in the gradient modes and 1 with local training.
+    /// Absent means 0.1 in the gradient modes, 1 with local training; 0.1 for `adam` and `adagrad`, 0.01 for `yogi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Course of the learning rate (with local training: the clients').

@@ -42,7 +42,11 @@ impl RunConfig {
                 }
             }
         }
-        let lr = if self.local_training() { 1.0 } else { 0.1 };
+        let lr = match self.server.optimizer {
+            Optimizer::Momentum if self.local_training() => 1.0,
+            Optimizer::Yogi => 0.01,
+            Optimizer::Momentum | Optimizer::Adam | Optimizer::Adagrad => 0.1,
+        };
         self.server.lr.get_or_insert(lr);
         if self.attack.is_on() {
             for (field, class) in [("attack.source", self.attack.source), ("attack.target", self.attack.target)] {

@@ -92,3 +92,14 @@ fn rules_that_need_whole_updates_refuse_sketches() {
     let toml = "[server]\nmode = 'sketch'\n[clip]\nl2 = 1.0\n[defence]\nname = 'norm-clip'";
     assert!(config(toml).problems().is_empty());
 }
+
+#[test]
+fn adaptive_optimisers_have_small_learning_rates_of_their_own() {
+    for (optimizer, lr) in [("momentum", 1.0), ("adam", 0.1), ("yogi", 0.01), ("adagrad", 0.1)] {
+        let mut settings =
+            config(&format!("[server]\nmode = 'fedavg'\noptimizer = '{optimizer}'\n[client]\nlr = 0.1"));
+        settings.server.lr = None;
+        settings.resolve(1000, 10).unwrap();
+        assert_eq!(settings.server.lr, Some(lr), "{optimizer}");
+    }
+}
