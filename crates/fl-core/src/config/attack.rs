@@ -59,7 +59,8 @@ pub struct AttackTable {
     /// Scales the update up to this norm where it is shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_to: Option<f64>,
-    /// PGD: after each local step the weight change is projected into this ball; absent means `clip.l2`.
+    /// PGD: after each local step the weight change (in the gradient modes: the one gradient) is projected into this
+    /// ball; absent means `clip.l2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub radius: Option<f64>,
     /// Neurotoxin: share of the coordinates, the largest of the observed update, that the attack leaves alone.

@@ -264,6 +264,19 @@ impl RunConfig {
         if attack.source.is_some() && attack.source == attack.target {
             found.add("attack.target", attack.target.unwrap_or(0), "another class than attack.source");
         }
+        if !self.local_training() {
+            for (field, set) in [
+                ("attack.lr", attack.lr.is_some()),
+                ("attack.epochs", attack.epochs.is_some()),
+                ("attack.batch", attack.batch.is_some()),
+                ("attack.weight_decay", attack.weight_decay != 0.0),
+            ] {
+                if set {
+                    let why = "attackers send one gradient in this mode, like all clients: it needs local training";
+                    found.conflict(field, "server.mode", why);
+                }
+            }
+        }
         self.check_attack_bound(attack, found);
     }
 

@@ -103,3 +103,32 @@ fn adaptive_optimisers_have_small_learning_rates_of_their_own() {
         assert_eq!(settings.server.lr, Some(lr), "{optimizer}");
     }
 }
+
+#[test]
+fn pgd_projects_a_gradient_too() {
+    let update = |more: &str| {
+        let toml = format!(
+            "[server]\nmode = 'uncompressed'\nper_round = 1\nrounds = 2\nmomentum = 0.0\nlr = 1.0\n[attack]\n\
+             name = 'pgd'\nstart = 1\nrounds = 1\n{more}"
+        );
+        let mut simulation = simulation(config(&toml));
+        simulation.step().unwrap();
+        let before = simulation.weights().to_vec();
+        simulation.step().unwrap();
+        let change: Vec<f32> = before.iter().zip(simulation.weights()).map(|(a, b)| a - b).collect();
+        ashlar_fl_core::client::l2(&change)
+    };
+    assert!(update("radius = 1e6") > 0.02);
+    assert!((update("radius = 0.01") - 0.01).abs() < 1e-4);
+}
+
+#[test]
+fn settings_of_local_poisoning_need_local_training() {
+    for (key, value) in [("lr", "0.1"), ("epochs", "2"), ("batch", "5"), ("weight_decay", "0.01")] {
+        let attack = format!("[attack]\nname = 'baseline'\nrounds = 1\n{key} = {value}");
+        let field = format!("attack.{key}");
+        assert!(conflicts(&config(&attack), (&field, "server.mode")), "{key}");
+        let local = config(&format!("[server]\nmode = 'fedavg'\n[client]\nlr = 0.1\n{attack}"));
+        assert!(local.problems().is_empty(), "{key}");
+    }
+}
