@@ -78,6 +78,9 @@ impl Simulation {
 
         self.before.clone_from(&self.w);
         let report = self.server.step(&aggregate, Lr::Scalar(server_lr as f32), &mut self.w)?;
+        if !self.w.iter().all(|w| w.is_finite()) {
+            return Err(Error::Diverged { what: "a weight" });
+        }
         if self.states.velocity().is_some()
             && let Some(delta) = &report.delta
         {

@@ -132,3 +132,34 @@ fn settings_of_local_poisoning_need_local_training() {
         assert!(local.problems().is_empty(), "{key}");
     }
 }
+
+#[test]
+fn a_diverged_run_is_a_failure_of_the_run_in_any_round() {
+    for mode in ["uncompressed", "true-topk", "sketch", "local-topk"] {
+        let toml = format!(
+            "[server]\nmode = '{mode}'\nk = 300\ncols = 1500\nrounds = 1\nmomentum = 0.0\nlr = 1e38\nmax_drop = 1.0"
+        );
+        let mut simulation = simulation(config(&toml));
+        simulation.tamper_with(Box::new(|_, mut update| {
+            let values = match &mut update.values {
+                ashlar_fl_core::Values::Dense(values) => values.as_mut_slice(),
+                ashlar_fl_core::Values::Sparse(sparse) => sparse.val_mut(),
+            };
+            values.iter_mut().for_each(|value| *value = 1e6);
+            Some(update)
+        }));
+        let error = simulation.run_to_end().unwrap_err();
+        assert!(matches!(error, Error::Diverged { .. }) && !error.is_input(), "{mode}: {error}");
+    }
+}
+
+#[test]
+fn an_error_sketch_that_overflows_has_diverged() {
+    use ashlar_fl_core::{Aggregate, Lr, Mode, ServerSpec};
+    let mut server = ServerSpec { k: 4, cols: 40, momentum: 0.9, ..ServerSpec::new(Mode::Sketch, 64) }.build().unwrap();
+    let mut w = vec![0.0; 64];
+    let error = (0..20)
+        .find_map(|_| server.step(&Aggregate::mean(vec![2e38; 64], 1.0), Lr::Scalar(1e-30), &mut w).err())
+        .unwrap();
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
+}
