@@ -84,7 +84,8 @@ fn sampler(config: &RunConfig, data: &Federation) -> Result<Sampler> {
     Ok(match config.data.sampling {
         Sampling::Uniform => Sampler::Uniform(Uniform::new(eligible, per_round, config.seed)?),
         Sampling::EpochExhaust => {
-            let batch = Some(config.client.batch).filter(|&batch| batch > 0);
+            // With local training `batch` is that of a local step, and a client brings all its examples.
+            let batch = Some(config.client.batch).filter(|&batch| batch > 0 && !config.local_training());
             Sampler::EpochExhaust(EpochExhaust::new(data.parts.clone(), per_round, batch, config.seed)?)
         }
     })

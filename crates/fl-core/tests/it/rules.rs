@@ -163,3 +163,14 @@ fn an_error_sketch_that_overflows_has_diverged() {
         .unwrap();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
 }
+
+#[test]
+fn local_training_on_an_epoch_takes_all_of_a_clients_examples() {
+    let toml = "[data]\nsampling = 'epoch_exhaust'\n[server]\nmode = 'fedavg'\nrounds = 1\n[client]\nlr = 0.1\nbatch = 5";
+    let mut simulation = simulation(config(toml));
+    simulation.tamper_with(Box::new(|_, update| {
+        assert_eq!(update.weight, 20.0);
+        Some(update)
+    }));
+    simulation.step().unwrap();
+}
