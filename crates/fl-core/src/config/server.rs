@@ -56,7 +56,8 @@ pub struct ServerTable {
     pub max_drop: f64,
     /// Memory for what clients remember between rounds.
     pub state_limit_mb: usize,
-    /// Starts from these weights (a `model.safetensors` of an earlier run) instead of fresh ones.
+    /// Starts from these weights (a `model.safetensors` of an earlier run) instead of fresh ones; no seed
+    /// gives these, so a client's first download counts all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Sketches each client's update rather than their sum: the same bits, W times the work.

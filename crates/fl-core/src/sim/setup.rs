@@ -53,7 +53,10 @@ impl Simulation {
             sampler,
             server,
             defence: defence(&config)?,
-            accountant: Accountant::new(d, config.data.clients),
+            accountant: match config.server.init {
+                None => Accountant::new(d, config.data.clients),
+                Some(_) => Accountant::new(d, config.data.clients).without_seed(),
+            },
             states: ClientStates::new(&config, d)?,
             round: 0,
             sketch_each,

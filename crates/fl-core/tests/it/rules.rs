@@ -174,3 +174,19 @@ fn local_training_on_an_epoch_takes_all_of_a_clients_examples() {
     }));
     simulation.step().unwrap();
 }
+
+#[test]
+fn a_trained_start_has_to_be_downloaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let first = simulation(config(""));
+    first.model().save(&path, first.weights()).unwrap();
+    let d = first.weights().len() as u64;
+    let mut settings = config("[server]\nrounds = 3\nper_round = 50");
+    settings.server.init = Some(path);
+    let bytes: Vec<u64> = records(&settings, 2).iter().map(|record| record.bytes_down_paper).collect();
+    assert_eq!(bytes[0], 50 * 4 * d);
+    assert!(bytes[1] <= 50 * 4 * d, "and what changed after that");
+    settings.server.init = None;
+    assert_eq!(records(&settings, 2)[0].bytes_down_paper, 0);
+}
