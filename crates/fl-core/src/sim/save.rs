@@ -115,7 +115,9 @@ impl Simulation {
         let config = &self.config;
         let totals = self.accountant.totals();
         let compression = totals.compression(self.w.len(), Column::Paper);
+        let wire = totals.compression(self.w.len(), Column::Wire);
         let mut result = json!({
+            "version": env!("CARGO_PKG_VERSION"),
             "mode": config.server.mode.name(),
             "d": self.w.len(),
             "rounds": self.round,
@@ -135,6 +137,7 @@ impl Simulation {
             "compression": {
                 "up": compression.up, "down": compression.down, "total": compression.total,
             },
+            "compression_wire": { "up": wire.up, "down": wire.down, "total": wire.total },
             "dropped_nonfinite": self.dropped,
             "w_hash": format!("{:016x}", hash_weights(&self.w)),
         });
