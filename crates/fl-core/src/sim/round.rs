@@ -6,7 +6,7 @@ use ashlar_models::Weights;
 use rayon::prelude::*;
 
 use crate::{
-    Aggregate, Error, Lr, Mode, Result, Update, Values,
+    Aggregate, Error, Lr, Mode, Result, RoundReport, Update, Values,
     bytes::{Bytes, Upload},
     client::{Hook, Learner, LocalSgd, Pool, clip_norm},
     config::RunConfig,
@@ -69,15 +69,23 @@ impl Simulation {
         record.clip_fraction = self.clip(&mut updates, factor);
 
         record.dropped_nonfinite = expected - updates.len();
-        let mut aggregate = self.aggregate(&updates)?;
-        record.dropped_nonfinite += aggregate.dropped_nonfinite;
+        let aggregate = match self.aggregate(&updates) {
+            // Fewer than the rule needs, because some can't be used: the round goes by without a step.
+            Err(Error::TooFewUpdates { method, found, .. }) => {
+                record.dropped_nonfinite += updates.len() - found;
+                record.skipped = true;
+                tracing::warn!(round = self.round, found, "too few usable updates for {method}: no step");
+                None
+            }
+            aggregate => Some(aggregate?),
+        };
+        record.dropped_nonfinite += aggregate.as_ref().map_or(0, |aggregate| aggregate.dropped_nonfinite);
         self.check_dropped(record.dropped_nonfinite, expected)?;
-        if !self.config.local_training() && !self.config.client.wd_div_w {
-            aggregate.add_weight_decay(self.config.client.weight_decay as f32, &self.w)?;
-        }
-
         self.before.clone_from(&self.w);
-        let report = self.server.step(&aggregate, Lr::Scalar(server_lr as f32), &mut self.w)?;
+        let report = match aggregate {
+            Some(aggregate) => self.serve(aggregate, server_lr)?,
+            None => RoundReport::default(),
+        };
         if !self.w.iter().all(|w| w.is_finite()) {
             return Err(Error::Diverged { what: "a weight" });
         }
@@ -104,11 +112,20 @@ impl Simulation {
         record.certificate_gain = report.certificate.map(|certificate| certificate.gain);
         record.w_hash = format!("{:016x}", hash_weights(&self.w));
         self.dropped += record.dropped_nonfinite;
+        self.skipped += usize::from(record.skipped);
         self.round += 1;
         self.evaluate(&mut record)?;
         record.wall_s = start.elapsed().as_secs_f64();
         self.last = record.clone();
         Ok(record)
+    }
+
+    /// The server's step.
+    fn serve(&mut self, mut aggregate: Aggregate, lr: f64) -> Result<RoundReport> {
+        if !self.config.local_training() && !self.config.client.wd_div_w {
+            aggregate.add_weight_decay(self.config.client.weight_decay as f32, &self.w)?;
+        }
+        self.server.step(&aggregate, Lr::Scalar(lr as f32), &mut self.w)
     }
 
     /// Malicious and honest clients of a round.

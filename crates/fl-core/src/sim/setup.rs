@@ -66,6 +66,7 @@ impl Simulation {
             before: w.clone(),
             w,
             dropped: 0,
+            skipped: 0,
             pool: Pool::default(),
             spare: Vec::new(),
             tamper: None,

@@ -190,3 +190,25 @@ fn a_trained_start_has_to_be_downloaded() {
     settings.server.init = None;
     assert_eq!(records(&settings, 2)[0].bytes_down_paper, 0);
 }
+
+#[test]
+fn too_few_usable_updates_skip_the_step() {
+    for rule in ["name = 'krum'\nf = 1", "name = 'multi-krum'\nf = 1\nm = 5"] {
+        let toml = format!(
+            "[server]\nmode = 'fedavg'\nrounds = 3\nper_round = 5\n[client]\nlr = 0.1\n[defence]\n{rule}"
+        );
+        let mut simulation = simulation(config(&toml));
+        let turn = std::sync::atomic::AtomicUsize::new(0);
+        simulation.tamper_with(Box::new(move |round, mut update| {
+            let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 5;
+            if let (1, 0, ashlar_fl_core::Values::Dense(values)) = (round, turn, &mut update.values) {
+                values[0] = f32::NAN;
+            }
+            Some(update)
+        }));
+        let rounds = simulation.run_to_end().unwrap();
+        assert_eq!(rounds.iter().map(|record| record.skipped).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!((rounds[1].dropped_nonfinite, &rounds[1].w_hash), (1, &rounds[0].w_hash));
+        assert_eq!(simulation.result().unwrap()["skipped_rounds"], 1);
+    }
+}
