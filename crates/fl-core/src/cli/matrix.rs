@@ -36,6 +36,10 @@ pub struct MatrixArgs {
 }
 
 pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> {
+    if let Some(seed) = args.run.seed {
+        return Err(Failure::usage(format!("--seed {seed}: a matrix runs every cell with each of --seeds"))
+            .help(format!("say --seeds {seed}")));
+    }
     let base = settings::load(&args.run, &args.flags, |_: &mut Table| Ok(()))?;
     let mut cells = Vec::new();
     for attack in &args.attacks {

@@ -213,6 +213,13 @@ impl DefenceName {
         Self::Bulyan,
     ];
 
+    /// By a name that TOML takes too, the other spellings included.
+    pub fn parse(name: &str) -> Option<Self> {
+        use serde::de::{IntoDeserializer, value::StrDeserializer};
+        let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
     /// Whether something else than the mean of (clipped) updates comes out.
     pub const fn replaces_the_mean(self) -> bool {
         !matches!(self, Self::None | Self::NormClip)

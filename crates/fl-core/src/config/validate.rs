@@ -240,6 +240,10 @@ impl RunConfig {
             found.add("attack.start", format!("{} (+ {} rounds)", attack.start, attack.rounds), expected);
         }
         found.within("attack.fraction", attack.fraction, 0.0, 1.0, "a share of the clients in [0, 1]");
+        if attack.fraction > 0.0 && attack.malicious_clients(self.data.clients) == 0 {
+            let expected = format!("a share that makes at least one of data.clients = {}", self.data.clients);
+            found.add("attack.fraction", attack.fraction, expected);
+        }
         if attack.fraction == 0.0 {
             found.at_least("attack.attackers", attack.attackers, 1);
             if attack.attackers > self.server.per_round {

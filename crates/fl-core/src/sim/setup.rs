@@ -48,6 +48,7 @@ impl Simulation {
         let sketch_each = (config.server.mode == Mode::Sketch && (config.server.sketch_per_client || clips_sketches))
             .then(|| spec.sketch_config());
         let attack = Some(&config.attack).filter(|attack| attack.is_on());
+        warn_of_more_attackers_than_f(&config);
         let backdoor = attack.map(|attack| Backdoor::new(attack, &data.train, &data.test, config.seed)).transpose()?;
         Ok(Self {
             sampler,
@@ -75,6 +76,20 @@ impl Simulation {
             data,
             model,
         })
+    }
+}
+
+/// A rule is only made for f liars.
+fn warn_of_more_attackers_than_f(config: &RunConfig) {
+    let (attack, defence) = (&config.attack, &config.defence);
+    let most = attack.most_in_a_round(config.data.clients, config.server.per_round);
+    let counts = defence.name.replaces_the_mean() && !matches!(defence.name, DefenceName::WeakDp | DefenceName::Median);
+    if attack.is_on() && counts && defence.f < most {
+        tracing::warn!(
+            "defence.f = {} is below the {most} attackers that a round can hold: {} withstands f of them",
+            defence.f,
+            defence.name.name()
+        );
     }
 }
 

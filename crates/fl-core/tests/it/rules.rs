@@ -212,3 +212,50 @@ fn too_few_usable_updates_skip_the_step() {
         assert_eq!(simulation.result().unwrap()["skipped_rounds"], 1);
     }
 }
+
+#[test]
+fn a_share_of_the_clients_is_at_least_one_of_them() {
+    let share = |fraction: f64| {
+        config(&format!("[attack]\nname = 'baseline'\nrounds = 1\nfraction = {fraction}")).problems().pop()
+    };
+    assert!(share(0.009).unwrap().to_string().contains("data.clients = 50"));
+    assert!(share(0.02).is_none());
+}
+
+#[test]
+fn matrix_defences_have_the_names_that_toml_takes() {
+    let mut base = config("[server]\nmode = 'fedavg'\n[client]\nlr = 0.1\n[clip]\nl2 = 1.0");
+    base.attack.rounds = 1;
+    for (said, name) in [
+        ("clip", "norm-clip"),
+        ("norm_clip", "norm-clip"),
+        ("mean", "none"),
+        ("multi_krum", "multi-krum"),
+        ("sparsefed", "sparsefed"),
+        ("weak-dp", "weak-dp"),
+    ] {
+        assert_eq!(ashlar_fl_core::matrix::Cell::new(&base, "baseline", said).unwrap().defence, name);
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_matrix_wants_seeds_in_the_plural_and_warns_of_too_small_an_f() {
+    let matrix = |more: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"))
+            .args(["matrix", "--attacks", "baseline", "--defences", "krum", "--rounds", "1", "--clients", "50"])
+            .args(["--set", "server.mode=fedavg", "--set", "client.lr=0.1", "--set", "attack.rounds=1"])
+            .args(["--set", "data.train=500", "--set", "data.test=100", "--set", "attack.attackers=2"])
+            .args(more)
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = matrix(&["--seed", "3"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("--seeds"), "{text}");
+    let (code, text) = matrix(&["--seeds", "3"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("defence.f = 1"), "{text}");
+}
