@@ -171,6 +171,8 @@ impl Simulation {
             weight_decay: attack.weight_decay,
             loss_factor: attack.loss_boost,
             prox_mu: 0.0,
+            // The honest clients' own restraint is none of the attackers'.
+            max_grad_norm: 0.0,
             ..LocalSgd::new(client, attack.lr.unwrap_or(client.lr.unwrap_or_default() * factor))
         };
         let hook =

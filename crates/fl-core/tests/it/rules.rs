@@ -259,3 +259,17 @@ fn a_matrix_wants_seeds_in_the_plural_and_warns_of_too_small_an_f() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("defence.f = 1"), "{text}");
 }
+
+#[test]
+fn attackers_do_not_clip_their_gradients_for_the_server() {
+    let moved = |norm: f64| {
+        let toml = format!(
+            "[server]\nmode = 'fedavg'\nper_round = 1\nrounds = 1\nmomentum = 0.0\nlr = 1.0\n[client]\nlr = 0.1\n\
+             max_grad_norm = {norm:?}\n[attack]\nname = 'baseline'\nrounds = 1"
+        );
+        let mut simulation = simulation(config(&toml));
+        simulation.step().unwrap();
+        simulation.weights().to_vec()
+    };
+    assert_eq!(moved(0.0), moved(1e-3));
+}
