@@ -60,7 +60,8 @@ pub struct ServerTable {
     /// gives these, so a client's first download counts all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// Sketches each client's update rather than their sum: the same bits, W times the work.
+    /// Sketches each client's update rather than their sum: W times the work, and with exact sums (`dist.exact`) and
+    /// no weight decay at the server the same bits.
     pub sketch_per_client: bool,
     /// Prints SparseFed's one-round certificate for this many malicious clients; absent means the attack's number
     /// (with `attack.fraction`, the most that a round can hold). A rule in place of the mean has no certificate.
