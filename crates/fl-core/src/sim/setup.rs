@@ -10,7 +10,7 @@ use crate::{
     bytes::Accountant,
     certify,
     client::Pool,
-    config::{AttackTable, HashName, LocalError, Optimizer, RunConfig, Sampling},
+    config::{AttackTable, DefenceName, HashName, LocalError, Optimizer, RunConfig, Sampling},
     optim::Rule,
 };
 

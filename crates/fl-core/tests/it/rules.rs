@@ -52,9 +52,7 @@ fn the_bound_reaches_sparse_updates() {
 #[test]
 fn rules_that_need_whole_updates_refuse_sparse_ones() {
     for name in ["weak-dp", "median", "krum"] {
-        let settings = config(&format!(
-            "[server]\nmode = 'local-topk'\n[clip]\nl2 = 1.0\n[defence]\nname = '{name}'"
-        ));
+        let settings = config(&format!("[server]\nmode = 'local-topk'\n[clip]\nl2 = 1.0\n[defence]\nname = '{name}'"));
         assert!(conflicts(&settings, ("defence.name", "server.mode")), "{name}");
     }
 }
@@ -96,8 +94,7 @@ fn rules_that_need_whole_updates_refuse_sketches() {
 #[test]
 fn adaptive_optimisers_have_small_learning_rates_of_their_own() {
     for (optimizer, lr) in [("momentum", 1.0), ("adam", 0.1), ("yogi", 0.01), ("adagrad", 0.1)] {
-        let mut settings =
-            config(&format!("[server]\nmode = 'fedavg'\noptimizer = '{optimizer}'\n[client]\nlr = 0.1"));
+        let mut settings = config(&format!("[server]\nmode = 'fedavg'\noptimizer = '{optimizer}'\n[client]\nlr = 0.1"));
         settings.server.lr = None;
         settings.resolve(1000, 10).unwrap();
         assert_eq!(settings.server.lr, Some(lr), "{optimizer}");
@@ -166,7 +163,8 @@ fn an_error_sketch_that_overflows_has_diverged() {
 
 #[test]
 fn local_training_on_an_epoch_takes_all_of_a_clients_examples() {
-    let toml = "[data]\nsampling = 'epoch_exhaust'\n[server]\nmode = 'fedavg'\nrounds = 1\n[client]\nlr = 0.1\nbatch = 5";
+    let toml =
+        "[data]\nsampling = 'epoch_exhaust'\n[server]\nmode = 'fedavg'\nrounds = 1\n[client]\nlr = 0.1\nbatch = 5";
     let mut simulation = simulation(config(toml));
     simulation.tamper_with(Box::new(|_, update| {
         assert_eq!(update.weight, 20.0);
@@ -194,9 +192,8 @@ fn a_trained_start_has_to_be_downloaded() {
 #[test]
 fn too_few_usable_updates_skip_the_step() {
     for rule in ["name = 'krum'\nf = 1", "name = 'multi-krum'\nf = 1\nm = 5"] {
-        let toml = format!(
-            "[server]\nmode = 'fedavg'\nrounds = 3\nper_round = 5\n[client]\nlr = 0.1\n[defence]\n{rule}"
-        );
+        let toml =
+            format!("[server]\nmode = 'fedavg'\nrounds = 3\nper_round = 5\n[client]\nlr = 0.1\n[defence]\n{rule}");
         let mut simulation = simulation(config(&toml));
         let turn = std::sync::atomic::AtomicUsize::new(0);
         simulation.tamper_with(Box::new(move |round, mut update| {
