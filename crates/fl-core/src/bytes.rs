@@ -2,7 +2,8 @@
 //!
 //! *paper*, as published (CommEfficient): a participating client uploads 4 bytes a number it sends (d, k or rows·cols of
 //! them; indices are free) and downloads 4 bytes for each coordinate whose weight changed since its last participation,
-//! counted from the initial weights (which a seed gives) the first time. Round 0 thus downloads nothing.
+//! counted from the initial weights (which a seed gives) the first time. Round 0 thus downloads nothing. Where training
+//! starts from weights that no seed gives, the first download is all d of them ([`Accountant::without_seed`]).
 //!
 //! *wire*: the bytes of a frame that a decoder can read: tag, count, values, and the shortest of a bitmap (d/8 bytes),
 //! u32 indices (4 a value) and LEB128 gaps between indices ([`frame`]); no index at all when all d coordinates are sent.
@@ -24,6 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::expect_len;
 use crate::{Error, Result, frame};
+
+/// Instead of a round that a client has seen: not even the initial weights.
+const NEVER: u32 = u32::MAX;
 
 /// Bytes, counted both ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +129,7 @@ pub struct Accountant {
     last_changed: Vec<u32>,
     /// Coordinates whose entry above is r, at r.
     changed_in: Vec<u64>,
-    /// The round whose initial weights a client last had.
+    /// The round whose initial weights a client last had, or [`NEVER`].
     seen: Vec<u32>,
     totals: Totals,
 }
@@ -134,6 +138,13 @@ impl Accountant {
     /// For d parameters and N clients.
     pub fn new(d: usize, clients: usize) -> Self {
         Self { last_changed: vec![0; d], changed_in: vec![d as u64], seen: vec![0; clients], totals: Totals::default() }
+    }
+
+    /// The initial weights don't come from a seed: a client's first participation downloads all of them.
+    #[must_use]
+    pub fn without_seed(mut self) -> Self {
+        self.seen.fill(NEVER);
+        self
     }
 
     /// Counts what the round's participants download before they work.
@@ -162,6 +173,9 @@ impl Accountant {
 
     /// The download of a client that last had the initial weights of round `seen`.
     fn download_since(&self, seen: u32) -> Bytes {
+        if seen == NEVER {
+            return Upload::Dense { d: self.last_changed.len() }.bytes();
+        }
         let changed = self.changed_since(seen);
         let indices = self.last_changed.iter().enumerate().filter(|(_, at)| **at > seen);
         let wire = frame::frame_len(self.last_changed.len() as u64, changed, indices.map(|(i, _)| i as u32));

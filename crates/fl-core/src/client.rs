@@ -1,8 +1,8 @@
 //! A client's work in a round: one mean gradient, or local SGD and the weight change that it gives.
 //!
 //! Local SGD goes through the client's examples in their fixed order, `epochs` times, in batches of `batch`:
-//! g = ∇f(w_l) + wd·w_l + μ·(w_l − w) (FedProx's μ), clipped to `max_grad_norm`, v = m·v + g (v = 0 at the start of the
-//! round), w_l ← w_l − η·decay^step·v. The change is w_l − w.
+//! g = ∇f(w_l) clipped to `max_grad_norm`, then + wd·w_l + μ·(w_l − w) (FedProx's μ), v = m·v + g (v = 0 at the start of
+//! the round), w_l ← w_l − η·decay^step·v. The change is w_l − w.
 //!
 //! A [`Hook`] may change each gradient before the optimiser sees it and the weights after each step: Neurotoxin's mask
 //! and PGD's projection.
@@ -143,7 +143,7 @@ pub struct LocalSgd {
     pub weight_decay: f64,
     /// FedProx's pull towards the global weights.
     pub prox_mu: f64,
-    /// Bound on each gradient's norm; 0 is no bound.
+    /// Bound on the norm of each gradient, before decay and pull are added; 0 is no bound.
     pub max_grad_norm: f64,
     /// Factor on the loss.
     pub loss_factor: f64,

@@ -112,7 +112,10 @@ impl ServerAlgo for FetchSgd {
             }
         };
         self.e.add_scaled(&self.v, inside)?;
-        let delta = self.e.unsketch(self.k as u64)?;
+        let delta = self.e.unsketch(self.k as u64).map_err(|error| match error {
+            ashlar_kernels::Error::NonFinite { .. } => Error::Diverged { what: "the server's error sketch" },
+            error => error.into(),
+        })?;
         let mut sketched = CountSketch::new(*self.v.config())?;
         sketched.accumulate_sparse(&delta)?;
         let masked_fraction = match self.variant {

@@ -43,14 +43,14 @@ impl Cell {
             config.attack.scale_to = bound;
             config.attack.scale_to_clip = false;
         }
-        let name = defence.replace('_', "-");
-        config.defence.name = match name.as_str() {
-            "none" | "sparsefed" => DefenceName::None,
-            _ => DefenceName::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
+        config.defence.name = match defence {
+            "sparsefed" => DefenceName::None,
+            _ => DefenceName::parse(defence).ok_or_else(|| {
                 let names: Vec<&str> = DefenceName::ALL.iter().map(|known| known.name()).collect();
                 Error::setting("defences", defence, format!("{}, sparsefed", names.join(", ")))
             })?,
         };
+        let name = if defence == "sparsefed" { defence } else { config.defence.name.name() };
         let clips = matches!(config.defence.name, DefenceName::NormClip | DefenceName::WeakDp) || name == "sparsefed";
         if clips {
             config.clip.l2 = bound;
@@ -62,7 +62,7 @@ impl Cell {
         if name == "sparsefed" {
             config.server.mode = Mode::SparseFed;
         }
-        Ok(Self { attack: attack.to_owned(), defence: name, config })
+        Ok(Self { attack: attack.to_owned(), defence: name.to_owned(), config })
     }
 
     /// `baseline vs krum`.

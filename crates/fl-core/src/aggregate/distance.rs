@@ -45,6 +45,9 @@ impl Aggregator for MultiKrum {
         let n = scores.len();
         let m = self.m.unwrap_or(n - f);
         if m == 0 || m > n {
+            if m > n {
+                return Err(Error::TooFewUpdates { method: "multi-krum", f, needed: m, found: n });
+            }
             return Err(Error::setting("defence.m", m, format!("between 1 and the {n} updates of the round")));
         }
         let mut selected = lowest(&scores)[..m].to_vec();

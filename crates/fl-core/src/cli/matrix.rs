@@ -40,6 +40,10 @@ pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> 
         return Err(Failure::usage(format!("--seeds: seed {} is there twice", twice.1))
             .help("a repeated seed repeats a run, and would make the intervals too narrow"));
     }
+    if let Some(seed) = args.run.seed {
+        return Err(Failure::usage(format!("--seed {seed}: a matrix runs every cell with each of --seeds"))
+            .help(format!("say --seeds {seed}")));
+    }
     let base = settings::load(&args.run, &args.flags, |_: &mut Table| Ok(()))?;
     let mut cells = Vec::new();
     for attack in &args.attacks {

@@ -49,7 +49,7 @@ pub struct TrainFlags {
     /// Sum updates in fixed point, for the same bits whatever the order.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub exact: Option<bool>,
-    /// Sketch each client's update rather than their sum (the same bits, slower).
+    /// Sketch each client's update rather than their sum (slower; with exact sums and no weight decay the same bits).
     #[arg(long)]
     pub sketch_per_client: bool,
 }

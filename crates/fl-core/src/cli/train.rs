@@ -98,10 +98,15 @@ fn summary(result: &Value, out: Option<&std::path::Path>) -> String {
         let _ = writeln!(text, "lifespan         {more}{rounds} rounds above {kappa}");
     }
     let mib = |key: &str| count(key) as f64 / f64::from(1 << 20);
-    let ratio = |key: &str| result.pointer(&format!("/compression/{key}")).and_then(Value::as_f64).unwrap_or(1.0);
-    let _ = writeln!(text, "upload           {:.1} MiB ({:.1}x less than dense)", mib("bytes_up"), ratio("up"));
-    let _ = writeln!(text, "download         {:.1} MiB ({:.1}x less)", mib("bytes_down"), ratio("down"));
-    let _ = writeln!(text, "in all           {:.1} MiB ({:.1}x less)", mib("bytes_total"), ratio("total"));
+    let ratio = |pointer: String| result.pointer(&pointer).and_then(Value::as_f64).unwrap_or(1.0);
+    // As published papers count, and the bytes of real frames.
+    let _ = writeln!(text, "{:<16} {:>22} {:>22}", "bytes", "paper", "wire");
+    for (label, key) in [("upload", "up"), ("download", "down"), ("in all", "total")] {
+        let column = |bytes: String, ratio: f64| format!("{:.1} MiB ({ratio:.1}x less)", mib(&bytes));
+        let paper = column(format!("bytes_{key}"), ratio(format!("/compression/{key}")));
+        let wire = column(format!("bytes_{key}_wire"), ratio(format!("/compression_wire/{key}")));
+        let _ = writeln!(text, "{label:<16} {paper:>22} {wire:>22}");
+    }
     if count("dropped_nonfinite") > 0 {
         let _ = writeln!(text, "dropped updates  {}", count("dropped_nonfinite"));
     }

@@ -59,7 +59,8 @@ pub struct AttackTable {
     /// Scales the update up to this norm where it is shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_to: Option<f64>,
-    /// PGD: after each local step the weight change is projected into this ball; absent means `clip.l2`.
+    /// PGD: after each local step the weight change (in the gradient modes: the one gradient) is projected into this
+    /// ball; absent means `clip.l2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub radius: Option<f64>,
     /// Neurotoxin: share of the coordinates, the largest of the observed update, that the attack leaves alone.
@@ -125,6 +126,17 @@ impl AttackTable {
     /// Whether `round` is an attack round.
     pub fn is_attack_round(&self, round: usize) -> bool {
         self.is_on() && (self.start..self.start + self.rounds).contains(&round)
+    }
+
+    /// Clients of N that are malicious for good; 0 where a fixed number of each round's are.
+    pub fn malicious_clients(&self, clients: usize) -> usize {
+        (self.fraction * clients as f64).round() as usize
+    }
+
+    /// The most malicious updates that one round can hold.
+    pub fn most_in_a_round(&self, clients: usize, per_round: usize) -> usize {
+        let malicious = if self.fraction > 0.0 { self.malicious_clients(clients) } else { self.attackers };
+        malicious.min(per_round)
     }
 
     /// The round after the last attack round.

@@ -32,7 +32,7 @@ pub struct ServerTable {
     /// Server momentum ρ.
     pub momentum: f64,
     /// Server learning rate; with local training it multiplies the averaged weight change and has no schedule.
-    /// Absent means 0.1 in the gradient modes and 1 with local training.
+    /// Absent means 0.1 in the gradient modes, 1 with local training; 0.1 for `adam` and `adagrad`, 0.01 for `yogi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Course of the learning rate (with local training: the clients').
@@ -56,12 +56,15 @@ pub struct ServerTable {
     pub max_drop: f64,
     /// Memory for what clients remember between rounds.
     pub state_limit_mb: usize,
-    /// Starts from these weights (a `model.safetensors` of an earlier run) instead of fresh ones.
+    /// Starts from these weights (a `model.safetensors` of an earlier run) instead of fresh ones; no seed
+    /// gives these, so a client's first download counts all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// Sketches each client's update rather than their sum: the same bits, W times the work.
+    /// Sketches each client's update rather than their sum: W times the work, and with exact sums (`dist.exact`) and
+    /// no weight decay at the server the same bits.
     pub sketch_per_client: bool,
-    /// Prints SparseFed's one-round certificate for this many malicious clients; absent means the attack's number.
+    /// Prints SparseFed's one-round certificate for this many malicious clients; absent means the attack's number
+    /// (with `attack.fraction`, the most that a round can hold). A rule in place of the mean has no certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certify: Option<usize>,
 }
@@ -140,7 +143,7 @@ pub enum Optimizer {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipTable {
-    /// L2 bound L on each update.
+    /// L2 bound L on each update. In mode `sketch` the client applies it, before it sketches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l2: Option<f64>,
     /// With local training, whether the bound is L times the clients' learning rate (weight changes contain it);
@@ -210,6 +213,18 @@ impl DefenceName {
         Self::MultiKrum,
         Self::Bulyan,
     ];
+
+    /// By a name that TOML takes too, the other spellings included.
+    pub fn parse(name: &str) -> Option<Self> {
+        use serde::de::{IntoDeserializer, value::StrDeserializer};
+        let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// Whether something else than the mean of (clipped) updates comes out.
+    pub const fn replaces_the_mean(self) -> bool {
+        !matches!(self, Self::None | Self::NormClip)
+    }
 
     /// Its name in TOML.
     pub const fn name(self) -> &'static str {

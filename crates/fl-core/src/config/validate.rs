@@ -42,7 +42,11 @@ impl RunConfig {
                 }
             }
         }
-        let lr = if self.local_training() { 1.0 } else { 0.1 };
+        let lr = match self.server.optimizer {
+            Optimizer::Momentum if self.local_training() => 1.0,
+            Optimizer::Yogi => 0.01,
+            Optimizer::Momentum | Optimizer::Adam | Optimizer::Adagrad => 0.1,
+        };
         self.server.lr.get_or_insert(lr);
         if self.attack.is_on() {
             for (field, class) in [("attack.source", self.attack.source), ("attack.target", self.attack.target)] {
@@ -183,6 +187,27 @@ impl RunConfig {
             needs_clip(found, "mode sparsefed");
         }
         let (defence, n) = (&self.defence, self.server.per_round);
+        if self.server.certify.is_some() && defence.name.replaces_the_mean() {
+            found.conflict(
+                "server.certify",
+                "defence.name",
+                "the certificate is proved for the mean of clipped updates: use defence none or norm-clip",
+            );
+        }
+        if defence.name.replaces_the_mean() && self.server.mode == Mode::LocalTopk {
+            found.conflict(
+                "defence.name",
+                "server.mode",
+                "a robust rule needs every client's whole update: use another mode",
+            );
+        }
+        if defence.name.replaces_the_mean() && self.server.mode == Mode::Sketch {
+            found.conflict(
+                "defence.name",
+                "server.mode",
+                "a robust rule needs every client's whole update, and clients send sketches: use another mode",
+            );
+        }
         let needs = |times: usize, more: usize| defence.f.saturating_mul(times).saturating_add(more);
         let (method, needed) = match defence.name {
             DefenceName::None => return,
@@ -203,20 +228,6 @@ impl RunConfig {
         if defence.m.is_some_and(|m| m == 0 || m > n) {
             found.add("defence.m", defence.m.unwrap_or(0), format!("between 1 and server.per_round = {n}"));
         }
-        if matches!(self.server.mode, Mode::LocalTopk) {
-            found.conflict(
-                "defence.name",
-                "server.mode",
-                "a robust rule needs every client's whole update: use another mode",
-            );
-        }
-        if self.server.sketch_per_client {
-            found.conflict(
-                "defence.name",
-                "server.sketch_per_client",
-                "a robust rule needs every client's whole update",
-            );
-        }
     }
 
     fn check_attack(&self, found: &mut Found) {
@@ -230,6 +241,10 @@ impl RunConfig {
             found.add("attack.start", format!("{} (+ {} rounds)", attack.start, attack.rounds), expected);
         }
         found.within("attack.fraction", attack.fraction, 0.0, 1.0, "a share of the clients in [0, 1]");
+        if attack.fraction > 0.0 && attack.malicious_clients(self.data.clients) == 0 {
+            let expected = format!("a share that makes at least one of data.clients = {}", self.data.clients);
+            found.add("attack.fraction", attack.fraction, expected);
+        }
         if attack.fraction == 0.0 {
             found.at_least("attack.attackers", attack.attackers, 1);
             if attack.attackers > self.server.per_round {
@@ -257,6 +272,19 @@ impl RunConfig {
         }
         if attack.source.is_some() && attack.source == attack.target {
             found.add("attack.target", attack.target.unwrap_or(0), "another class than attack.source");
+        }
+        if !self.local_training() {
+            for (field, set) in [
+                ("attack.lr", attack.lr.is_some()),
+                ("attack.epochs", attack.epochs.is_some()),
+                ("attack.batch", attack.batch.is_some()),
+                ("attack.weight_decay", attack.weight_decay != 0.0),
+            ] {
+                if set {
+                    let why = "attackers send one gradient in this mode, like all clients: it needs local training";
+                    found.conflict(field, "server.mode", why);
+                }
+            }
         }
         self.check_attack_bound(attack, found);
     }

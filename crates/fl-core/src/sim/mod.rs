@@ -55,6 +55,8 @@ pub struct Simulation {
     /// Test accuracy after the last attack round.
     acc_at_end: Option<f64>,
     dropped: usize,
+    /// Rounds without a step.
+    skipped: usize,
     pool: Pool,
     spare: Vec<Vec<f32>>,
     tamper: Option<Tamper>,

@@ -15,6 +15,7 @@ use crate::{
     durability,
     exact::{Reduction, reduce},
     neurotoxin::{Mask, Scope, global_delta, top_overlap},
+    sparsefed::clip_l2,
 };
 
 use super::{Draw, Record, Simulation};
@@ -39,7 +40,7 @@ impl Simulation {
         }
         if attack.fraction > 0.0 {
             let clients = self.config.data.clients;
-            let first = clients - (attack.fraction * clients as f64).round() as usize;
+            let first = clients - attack.malicious_clients(clients).min(clients);
             return (0..draws.len()).filter(|&place| draws[place].client as usize >= first).collect();
         }
         let mut stream = rng::stream(self.config.seed, &["fl", "attack", "slots", &self.round.to_string()]);
@@ -145,19 +146,22 @@ impl Simulation {
             // The mask has the model's length, so this can't fail.
             let _ = mask.map(|mask| mask.apply(gradient));
         };
-        if !self.config.local_training() {
-            let bound = self.model.bind(&self.w)?;
-            self.pool.with(|scratch| learner.gradient(&bound, order, &mut values, scratch))?;
-            scale(&mut values, attack.loss_boost as f32);
-            masking(&mut values);
-            return Ok(values);
-        }
         let radius = match attack.name {
             AttackKind::Pgd => {
                 attack.radius.or_else(|| self.config.clip.l2.map(|l2| self.config.clip_bound(l2, factor)))
             }
             _ => attack.radius,
         };
+        if !self.config.local_training() {
+            let bound = self.model.bind(&self.w)?;
+            self.pool.with(|scratch| learner.gradient(&bound, order, &mut values, scratch))?;
+            scale(&mut values, attack.loss_boost as f32);
+            masking(&mut values);
+            if let Some(radius) = radius {
+                clip_l2(&mut values, radius);
+            }
+            return Ok(values);
+        }
         let project = |global: &[f32], local: &mut [f32]| {
             let _ = radius.map(|radius| project_weights(local, global, radius));
         };
@@ -167,6 +171,8 @@ impl Simulation {
             weight_decay: attack.weight_decay,
             loss_factor: attack.loss_boost,
             prox_mu: 0.0,
+            // The honest clients' own restraint is none of the attackers'.
+            max_grad_norm: 0.0,
             ..LocalSgd::new(client, attack.lr.unwrap_or(client.lr.unwrap_or_default() * factor))
         };
         let hook =

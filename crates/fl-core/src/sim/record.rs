@@ -46,6 +46,9 @@ pub struct Record {
     pub attack_overlap: Option<f64>,
     /// Updates that were dropped: not finite, of a wrong length, or missing.
     pub dropped_nonfinite: usize,
+    /// Whether the server took no step, because its rule needs more updates than could be used.
+    #[serde(default)]
+    pub skipped: bool,
     /// Hash of the weights' bits after the round.
     pub w_hash: String,
     /// Seconds.

@@ -6,7 +6,7 @@ use ashlar_models::Weights;
 use rayon::prelude::*;
 
 use crate::{
-    Aggregate, Error, Lr, Mode, Result, Update, Values,
+    Aggregate, Error, Lr, Mode, Result, RoundReport, Update, Values,
     bytes::{Bytes, Upload},
     client::{Hook, Learner, LocalSgd, Pool, clip_norm},
     config::RunConfig,
@@ -69,15 +69,26 @@ impl Simulation {
         record.clip_fraction = self.clip(&mut updates, factor);
 
         record.dropped_nonfinite = expected - updates.len();
-        let mut aggregate = self.aggregate(&updates)?;
-        record.dropped_nonfinite += aggregate.dropped_nonfinite;
+        let aggregate = match self.aggregate(&updates) {
+            // Fewer than the rule needs, because some can't be used: the round goes by without a step.
+            Err(Error::TooFewUpdates { method, found, .. }) => {
+                record.dropped_nonfinite += updates.len() - found;
+                record.skipped = true;
+                tracing::warn!(round = self.round, found, "too few usable updates for {method}: no step");
+                None
+            }
+            aggregate => Some(aggregate?),
+        };
+        record.dropped_nonfinite += aggregate.as_ref().map_or(0, |aggregate| aggregate.dropped_nonfinite);
         self.check_dropped(record.dropped_nonfinite, expected)?;
-        if !self.config.local_training() && !self.config.client.wd_div_w {
-            aggregate.add_weight_decay(self.config.client.weight_decay as f32, &self.w)?;
-        }
-
         self.before.clone_from(&self.w);
-        let report = self.server.step(&aggregate, Lr::Scalar(server_lr as f32), &mut self.w)?;
+        let report = match aggregate {
+            Some(aggregate) => self.serve(aggregate, server_lr)?,
+            None => RoundReport::default(),
+        };
+        if !self.w.iter().all(|w| w.is_finite()) {
+            return Err(Error::Diverged { what: "a weight" });
+        }
         if self.states.velocity().is_some()
             && let Some(delta) = &report.delta
         {
@@ -101,11 +112,20 @@ impl Simulation {
         record.certificate_gain = report.certificate.map(|certificate| certificate.gain);
         record.w_hash = format!("{:016x}", hash_weights(&self.w));
         self.dropped += record.dropped_nonfinite;
+        self.skipped += usize::from(record.skipped);
         self.round += 1;
         self.evaluate(&mut record)?;
         record.wall_s = start.elapsed().as_secs_f64();
         self.last = record.clone();
         Ok(record)
+    }
+
+    /// The server's step.
+    fn serve(&mut self, mut aggregate: Aggregate, lr: f64) -> Result<RoundReport> {
+        if !self.config.local_training() && !self.config.client.wd_div_w {
+            aggregate.add_weight_decay(self.config.client.weight_decay as f32, &self.w)?;
+        }
+        self.server.step(&aggregate, Lr::Scalar(lr as f32), &mut self.w)
     }
 
     /// Malicious and honest clients of a round.
@@ -237,9 +257,13 @@ impl Simulation {
         let bound = self.config.clip_bound(self.config.clip.l2?, factor);
         let clipped: usize = updates
             .par_iter_mut()
-            .map(|update| match &mut update.values {
-                Values::Dense(values) => usize::from(clip_l2(values, bound)),
-                Values::Sparse(_) => 0,
+            .map(|update| {
+                // The bound is on a client's mean; local top-k's values carry n_i.
+                let bound = bound * update.weight / update.scale;
+                usize::from(match &mut update.values {
+                    Values::Dense(values) => clip_l2(values, bound),
+                    Values::Sparse(sparse) => clip_l2(sparse.val_mut(), bound),
+                })
             })
             .sum();
         Some(clipped as f64 / updates.len().max(1) as f64)
@@ -334,8 +358,8 @@ impl Bench<'_> {
         if let Some(momentum) = self.velocity {
             // v_i carries n_i already.
             state.velocity.iter_mut().zip(&values).for_each(|(v, g)| *v = momentum * *v + n as f32 * g);
-            values.copy_from_slice(&state.velocity);
-            return Ok(Update { scale: 1.0, ..Update::gradient(draw.client, n, values) });
+            // What is sent is a mean like everybody's, so that the bound and the rules see one; the sum multiplies n_i in.
+            values.iter_mut().zip(&state.velocity).for_each(|(value, v)| *value = v / n as f32);
         }
         Ok(self.config.as_update(draw, values))
     }

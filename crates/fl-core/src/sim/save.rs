@@ -14,6 +14,8 @@ use crate::{Error, Result, bytes::Column, local_topk::ClientState};
 #[derive(Serialize, Deserialize)]
 struct State {
     dropped: usize,
+    #[serde(default)]
+    skipped: usize,
     sampler: Option<ExhaustState>,
     clients: Vec<u32>,
     attack: AttackLog,
@@ -47,6 +49,7 @@ impl Simulation {
         }
         let state = State {
             dropped: self.dropped,
+            skipped: self.skipped,
             sampler: match &self.sampler {
                 Sampler::Uniform(_) => None,
                 Sampler::EpochExhaust(sampler) => Some(sampler.state().clone()),
@@ -100,6 +103,7 @@ impl Simulation {
             sampler.restore(saved)?;
         }
         self.dropped = state.dropped;
+        self.skipped = state.skipped;
         self.attack_log = state.attack;
         self.acc_at_end = state.acc_at_end;
         self.last = state.last;
@@ -115,7 +119,9 @@ impl Simulation {
         let config = &self.config;
         let totals = self.accountant.totals();
         let compression = totals.compression(self.w.len(), Column::Paper);
+        let wire = totals.compression(self.w.len(), Column::Wire);
         let mut result = json!({
+            "version": env!("CARGO_PKG_VERSION"),
             "mode": config.server.mode.name(),
             "d": self.w.len(),
             "rounds": self.round,
@@ -135,7 +141,9 @@ impl Simulation {
             "compression": {
                 "up": compression.up, "down": compression.down, "total": compression.total,
             },
+            "compression_wire": { "up": wire.up, "down": wire.down, "total": wire.total },
             "dropped_nonfinite": self.dropped,
+            "skipped_rounds": self.skipped,
             "w_hash": format!("{:016x}", hash_weights(&self.w)),
         });
         if let (Value::Object(result), Some(attack)) = (&mut result, self.attack_result()?) {

@@ -48,12 +48,16 @@ impl Simulation {
         let sketch_each = (config.server.mode == Mode::Sketch && (config.server.sketch_per_client || clips_sketches))
             .then(|| spec.sketch_config());
         let attack = Some(&config.attack).filter(|attack| attack.is_on());
+        warn_of_more_attackers_than_f(&config);
         let backdoor = attack.map(|attack| Backdoor::new(attack, &data.train, &data.test, config.seed)).transpose()?;
         Ok(Self {
             sampler,
             server,
             defence: defence(&config)?,
-            accountant: Accountant::new(d, config.data.clients),
+            accountant: match config.server.init {
+                None => Accountant::new(d, config.data.clients),
+                Some(_) => Accountant::new(d, config.data.clients).without_seed(),
+            },
             states: ClientStates::new(&config, d)?,
             round: 0,
             sketch_each,
@@ -63,6 +67,7 @@ impl Simulation {
             before: w.clone(),
             w,
             dropped: 0,
+            skipped: 0,
             pool: Pool::default(),
             spare: Vec::new(),
             tamper: None,
@@ -71,6 +76,20 @@ impl Simulation {
             data,
             model,
         })
+    }
+}
+
+/// A rule is only made for f liars.
+fn warn_of_more_attackers_than_f(config: &RunConfig) {
+    let (attack, defence) = (&config.attack, &config.defence);
+    let most = attack.most_in_a_round(config.data.clients, config.server.per_round);
+    let counts = defence.name.replaces_the_mean() && !matches!(defence.name, DefenceName::WeakDp | DefenceName::Median);
+    if attack.is_on() && counts && defence.f < most {
+        tracing::warn!(
+            "defence.f = {} is below the {most} attackers that a round can hold: {} withstands f of them",
+            defence.f,
+            defence.name.name()
+        );
     }
 }
 
@@ -84,7 +103,8 @@ fn sampler(config: &RunConfig, data: &Federation) -> Result<Sampler> {
     Ok(match config.data.sampling {
         Sampling::Uniform => Sampler::Uniform(Uniform::new(eligible, per_round, config.seed)?),
         Sampling::EpochExhaust => {
-            let batch = Some(config.client.batch).filter(|&batch| batch > 0);
+            // With local training `batch` is that of a local step, and a client brings all its examples.
+            let batch = Some(config.client.batch).filter(|&batch| batch > 0 && !config.local_training());
             Sampler::EpochExhaust(EpochExhaust::new(data.parts.clone(), per_round, batch, config.seed)?)
         }
     })
@@ -125,12 +145,16 @@ fn optimizer(config: &RunConfig) -> Option<Rule> {
     }
 }
 
-/// R of the one-round certificate: for `server.certify` malicious clients, or the attack's.
+/// R of the one-round certificate: for `server.certify` malicious clients, or as many of the attack's as a round can
+/// hold. The proof is about the mean of clipped updates: another rule has no certificate.
 fn certify_radius(config: &RunConfig) -> Result<Option<f64>> {
     let (Mode::SparseFed, Some(clip)) = (config.server.mode, config.clip.l2) else { return Ok(None) };
+    if config.defence.name.replaces_the_mean() {
+        return Ok(None);
+    }
     let malicious = config.server.certify.or_else(|| {
         let attack: &AttackTable = &config.attack;
-        attack.is_on().then_some(attack.attackers)
+        attack.is_on().then(|| attack.most_in_a_round(config.data.clients, config.server.per_round))
     });
     let Some(malicious) = malicious else { return Ok(None) };
     let largest = (0..config.server.rounds).map(|round| config.server.factor(round)).fold(0.0, f64::max);
@@ -141,7 +165,7 @@ fn certify_radius(config: &RunConfig) -> Result<Option<f64>> {
 /// The rule in place of the mean. Clipping alone is none: it happens before the exact sum.
 fn defence(config: &RunConfig) -> Result<Option<Box<dyn Aggregator>>> {
     let table = &config.defence;
-    if matches!(table.name, DefenceName::None | DefenceName::NormClip) {
+    if !table.name.replaces_the_mean() {
         return Ok(None);
     }
     let params = aggregate::Params { m: table.m, l2: config.clip.l2, sigma: Some(table.sigma), seed: config.seed };

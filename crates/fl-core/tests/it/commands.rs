@@ -47,6 +47,8 @@ fn train_leaves_the_keys_that_the_specification_pins() {
         "exact",
         "final_acc",
         "compression",
+        "compression_wire",
+        "version",
         "dropped_nonfinite",
         "w_hash",
         "config_hash",

@@ -11,6 +11,7 @@ mod crash;
 mod failing_clients;
 mod modes;
 mod reference;
+mod rules;
 mod threads;
 
 use ashlar_fl_core::{
