@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -119,7 +120,14 @@ fn work(experiment: &Experiment, settings: &Settings, threads: u16, state: &Mute
                 now = wake.wait(now).unwrap_or_else(PoisonError::into_inner);
             }
         };
-        let outcome = run_unit(experiment, settings, threads, unit, &chosen);
+        // Without an answer from each unit, the workers that wait for one would wait for ever.
+        let run = || run_unit(experiment, settings, threads, unit, &chosen);
+        let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let stage = &experiment.stages[unit.0].stage.name;
+            Err(Failure::running(format!("stage {stage} panicked: {text}")).help("this is a bug: please report it"))
+        });
         let mut now = lock(state);
         now.running -= 1;
         match outcome {
@@ -227,7 +235,7 @@ fn run_unit(
         Err(failure) => match failure.exit() {
             Exit::Interrupted => return Err(interrupted(settings.out)),
             // A learning rate that diverges is an answer to the grid's question. Nothing is written: --resume tries again.
-            Exit::Failed if planned.points.len() > 1 => {
+            _ if planned.points.len() > 1 && diverged(&failure) => {
                 tracing::warn!("{label} failed, so this point is not chosen: {failure}");
                 return Ok(failed(&failure));
             }
@@ -238,6 +246,14 @@ fn run_unit(
         store::write_json(&out.join("result.json"), &result)?;
     }
     Ok(result)
+}
+
+/// Whether a stage failed because its numbers ran away, not because of the disk or a bug. Only the message says which:
+/// these are fl-core's words for it.
+fn diverged(failure: &Failure) -> bool {
+    let text = failure.to_string();
+    let words = ["the run has diverged", "NaN or infinity", "no client sent a usable update", "does not fit 64 bits"];
+    failure.exit() == Exit::Failed && words.iter().any(|words| text.contains(words))
 }
 
 fn interrupted(out: &Path) -> Failure {

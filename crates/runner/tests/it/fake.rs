@@ -18,6 +18,10 @@ pub struct Config {
     server: Server,
     /// Fails while this file exists.
     fails_with: Option<PathBuf>,
+    /// Diverges if true.
+    diverges: bool,
+    /// Panics if true.
+    panics: bool,
     /// Must exist.
     weights: Option<PathBuf>,
 }
@@ -61,6 +65,10 @@ fn train(table: &toml::Table, context: &StageContext) -> Result<Value, Failure> 
     if config.fails_with.as_ref().is_some_and(|file| file.exists()) {
         return Err(Failure::running("the disk is on fire"));
     }
+    if config.diverges {
+        return Err(Failure::running("the loss is not finite: the run has diverged, lower the learning rate"));
+    }
+    assert!(!config.panics, "the stage's own bug");
     if let Some(weights) = &config.weights {
         assert!(weights.is_file(), "{} must be there before the stage that needs it", weights.display());
     }

@@ -82,22 +82,36 @@ fn results_do_not_depend_on_how_many_runs_go_on_at_once() {
 }
 
 #[test]
-fn a_point_of_a_grid_that_fails_is_not_chosen() {
+fn a_point_of_a_grid_that_diverges_is_not_chosen_and_any_other_failure_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let trap = folder.path().join("trap");
     fs::write(&trap, b"").unwrap();
-    let text = |values: &str| {
+    let text = |grid: &str| {
         format!(
             "[experiment]\nname = 'r'\ntitle = 'R'\n[[stage]]\nname = 'a'\nrun = 'fake train'\n\
-             select = 'val_acc'\ngrid = {{ fails_with = [{values}] }}\n"
+             select = 'val_acc'\ngrid = {{ {grid} }}\n"
         )
     };
-    let trap = trap.display().to_string();
     let how = |name: &str| How { out: Some(folder.path().join(name)), ..How::default() };
-    let finished = run(&text(&format!("'{trap}', 'nothing'")), how("one")).unwrap();
-    assert_eq!(finished.json["stages"][0]["chosen"]["fails_with"], "nothing");
+    let finished = run(&text("diverges = [true, false]"), how("one")).unwrap();
+    assert_eq!(finished.json["stages"][0]["chosen"]["diverges"], false);
     assert!(finished.json["stages"][0]["grid"][0]["score"].is_null());
-    let failure = run(&text(&format!("'{trap}', '{trap}'")), how("both")).unwrap_err();
+    let failure = run(&text("diverges = [true, true]"), how("both")).unwrap_err();
+    assert_eq!(failure.exit(), Exit::Failed);
+    assert!(failure.to_string().contains("the loss is not finite"), "{failure}");
+    let failure = run(&text(&format!("fails_with = ['{}', 'nothing']", trap.display())), how("disk")).unwrap_err();
     assert_eq!(failure.exit(), Exit::Failed);
     assert!(failure.to_string().contains("the disk is on fire"), "{failure}");
+}
+
+#[test]
+fn a_panic_of_a_stage_ends_the_run_with_its_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[experiment]\nname = 'r'\ntitle = 'R'\n[[stage]]\nname = 'a'\nrun = 'fake train'\n\
+                with.panics = true\n[[stage]]\nname = 'b'\nrun = 'fake train'\n\
+                with.weights = { stage = 'a', file = 'model.safetensors' }\n";
+    let how = How { out: Some(folder.path().join("out")), threads: Some(2), ..How::default() };
+    let failure = run(text, how).unwrap_err();
+    assert_eq!(failure.exit(), Exit::Failed);
+    assert!(failure.to_string().contains("stage a panicked: the stage's own bug"), "{failure}");
 }
