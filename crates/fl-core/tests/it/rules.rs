@@ -70,8 +70,8 @@ fn updates_are_means_with_momentum_at_the_clients_too() {
             Some(update)
         }));
         simulation.step().unwrap();
-        let found = norms.lock().unwrap().iter().copied().fold(0.0, f64::max);
-        found
+        let norms = norms.lock().unwrap();
+        norms.iter().copied().fold(0.0, f64::max)
     };
     // v starts at 0, so that the first round's updates are those without momentum.
     let (without, with) = (largest(""), largest("[client]\nmomentum = 0.9"));
@@ -142,7 +142,7 @@ fn a_diverged_run_is_a_failure_of_the_run_in_any_round() {
                 ashlar_fl_core::Values::Dense(values) => values.as_mut_slice(),
                 ashlar_fl_core::Values::Sparse(sparse) => sparse.val_mut(),
             };
-            values.iter_mut().for_each(|value| *value = 1e6);
+            values.fill(1e6);
             Some(update)
         }));
         let error = simulation.run_to_end().unwrap_err();
