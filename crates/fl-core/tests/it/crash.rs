@@ -27,14 +27,18 @@ rounds = 60
 source = 4
 "#;
 
+/// Long enough that a signal finds a fast machine still at work.
+const ROUNDS: usize = 1200;
+
 fn start(config: &Path, out: &Path, threads: &str) -> Child {
+    let rounds = format!("server.rounds={ROUNDS}");
     Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"))
         .arg("train")
         .arg("--config")
         .arg(config)
         .arg("--out")
         .arg(out)
-        .args(["--resume", "--threads", threads, "--set", "server.rounds=150", "--set", "data.sampling=epoch_exhaust"])
+        .args(["--resume", "--threads", threads, "--set", &rounds, "--set", "data.sampling=epoch_exhaust"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -115,7 +119,7 @@ fn interrupted_after_a_checkpoint() {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(lines(&out) < 150 && out.join("latest").is_file() && !out.join("result.json").exists());
+    assert!(lines(&out) < ROUNDS && out.join("latest").is_file() && !out.join("result.json").exists());
     assert!(start(&config, &out, "1").wait().unwrap().success());
     let (a, b) = (left(&whole), left(&out));
     assert_eq!(a.0, b.0);
