@@ -263,6 +263,10 @@ fn check_claims(file: &File, source: &Source, full: bool, wrong: &mut Vec<Failur
             (Some(_), Some(_)) => {
                 wrong.push(source.invalid(&["claim", &at, "than"], "a claim has `value` or `than`, not both"));
             }
+            (Some(value), None) if !value.is_finite() => {
+                wrong
+                    .push(source.invalid(&["claim", &at, "value"], format!("{value} is no threshold: write a number")));
+            }
             (Some(_), None) if claim.plus != 0.0 || claim.times != 1.0 => {
                 wrong.push(source.invalid(&["claim", &at], "`plus` and `times` go with `than`"));
             }

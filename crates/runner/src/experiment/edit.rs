@@ -22,6 +22,10 @@ pub(super) fn resolve(source: &Source, options: &Options) -> Result<Table, Failu
         apply(&mut table, set)?;
     }
     if let Some(first) = options.seed {
+        // TOML's integers end at 2^63 - 1; a file has no more than a million seeds.
+        if first > i64::MAX as u64 - (1 << 20) {
+            return Err(Failure::usage(format!("--seed {first} is too large: take one below 2^63 - 2^20")));
+        }
         shift_seeds(&mut table, first);
     }
     Ok(table)

@@ -101,6 +101,17 @@ fn the_rest_of_what_can_be_wrong() {
 }
 
 #[test]
+fn thresholds_and_seeds_are_numbers_that_exist() {
+    let nan = mistakes(&with("value = 0.5", "value = nan"));
+    assert!(nan.contains("NaN is no threshold"), "{nan}");
+    for seed in [u64::MAX, i64::MAX as u64] {
+        let failure = dry(GOOD, How { seed: Some(seed), ..How::default() }).unwrap_err();
+        assert!(failure.to_string().contains("too large"), "{failure}");
+        assert_eq!(failure.exit(), ashlar_cli::Exit::Usage);
+    }
+}
+
+#[test]
 fn all_mistakes_of_a_file_come_at_once() {
     let text = with("k = 10", "kk = 10").replacen("run = \"fake train\"", "run = \"fake\"", 1).replacen(
         "than = \"plain.",
