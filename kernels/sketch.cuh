@@ -43,17 +43,15 @@ struct Items {
 __device__ __forceinline__ i64 integer(float x, double scale) { return quantise(x, scale); }
 __device__ __forceinline__ i64 integer(i64 x, double) { return x; }
 
-// Medians of few by comparisons spelt out, so that +0 and -0 come out as on the CPU (fminf has rules of its own).
-__device__ __forceinline__ float low(float a, float b) { return a < b ? a : b; }
-__device__ __forceinline__ float high(float a, float b) { return a > b ? a : b; }
-__device__ __forceinline__ float median3(float a, float b, float c) { return high(low(a, b), low(high(a, b), c)); }
-
-// f32::total_cmp as an order of integers, for medians of many.
+// f32::total_cmp as an order of integers (-0 below +0): medians have the CPU's bits, zeros' signs too.
 __device__ __forceinline__ int ordered(float v) {
   const int bits = (int)__float_as_uint(v);
   return bits ^ (bits >> 31 & 0x7fffffff);
 }
 __device__ __forceinline__ float from_ordered(int bits) { return __uint_as_float((u32)(bits ^ (bits >> 31 & 0x7fffffff))); }
+__device__ __forceinline__ int low(int a, int b) { return a < b ? a : b; }
+__device__ __forceinline__ int high(int a, int b) { return a > b ? a : b; }
+__device__ __forceinline__ int median3(int a, int b, int c) { return high(low(a, b), low(high(a, b), c)); }
 
 // A vector's estimates, computed on the fly: never stored for all coordinates. Any odd number of rows.
 struct Estimates {
@@ -70,10 +68,11 @@ struct Estimates {
   // Not inlined: the sweeps unroll over many coordinates, and this waits for its cells anyway.
   __device__ __noinline__ float at(u64 i) const {
     if (rows == 5) {
-      const float a = row(0, i), b = row(1, i), c = row(2, i), d_ = row(3, i), e = row(4, i);
-      return median3(e, high(low(a, b), low(c, d_)), low(high(a, b), high(c, d_)));
+      const int a = ordered(row(0, i)), b = ordered(row(1, i)), c = ordered(row(2, i)), d_ = ordered(row(3, i)),
+                e = ordered(row(4, i));
+      return from_ordered(median3(e, high(low(a, b), low(c, d_)), low(high(a, b), high(c, d_))));
     }
-    if (rows == 3) return median3(row(0, i), row(1, i), row(2, i));
+    if (rows == 3) return from_ordered(median3(ordered(row(0, i)), ordered(row(1, i)), ordered(row(2, i))));
     int all[MAX_ROWS];
     all[0] = ordered(row(0, i));
     for (u32 r = 1; r < rows; ++r) all[r] = ordered(row(r, i));
