@@ -7,11 +7,13 @@
 //! | a mean, median or ratio of unknown shape | [`Bootstrap`] |
 //! | method A against B on the same seeds | [`Bootstrap::paired_difference`] |
 
+#[cfg(feature = "bootstrap")]
 mod bootstrap;
 mod closed;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "bootstrap")]
 pub use bootstrap::{Bootstrap, Estimate, Method, bca, percentile};
 pub use closed::{t_mean, wilson};
 

@@ -1,0 +1,7 @@
+//! `ashlar-eval`: these commands on their own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ashlar_eval::cli::main()
+}
