@@ -85,6 +85,118 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A key of `config.json` with a value that can't be.
+    #[error("{key} = {found}: expected {expected}")]
+    Config {
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A key of `config.json` that a shape depends on is absent.
+    #[error("the key {key} is missing")]
+    ConfigMissing {
+        /// The key.
+        key: &'static str,
+    },
+    /// Something is wrong inside a file.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        source: Box<Error>,
+    },
+    /// A file that isn't JSON.
+    #[error("{}: not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's answer.
+        source: serde_json::Error,
+    },
+    /// No checkpoint where one was expected.
+    #[error("{}: no such file; a checkpoint folder has config.json and model.safetensors (or shards with their index)", path.display())]
+    NoCheckpoint {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A shard index of another form.
+    #[error("{}: expected {{\"weight_map\": {{tensor: file, …}}}} with files of this folder", path.display())]
+    ShardIndex {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Tensors that don't fit the configuration.
+    #[error("{}: {} tensors don't fit config.json:\n  {}", path.display(), problems.len(), problems.join("\n  "))]
+    Checkpoint {
+        /// The folder.
+        path: PathBuf,
+        /// One line a tensor.
+        problems: Vec<String>,
+    },
+    /// A parameter that the model needs isn't among those given.
+    #[error("the parameter {name} is missing")]
+    NoParam {
+        /// Its name.
+        name: String,
+    },
+    /// A row without a token.
+    #[error("row {row} has no token")]
+    EmptyRow {
+        /// The row.
+        row: usize,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token {column} of row {row} is {id}, but the vocabulary has {vocab} ids (0 to {})", vocab - 1)]
+    TokenId {
+        /// The row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// More tokens than the model has positions.
+    #[error("row {row} has {found} tokens, but the model reads {max}")]
+    TooLong {
+        /// The row.
+        row: usize,
+        /// Its tokens.
+        found: usize,
+        /// The model's positions.
+        max: usize,
+    },
+    /// A hook point that the model doesn't have.
+    #[error("{point}: this model of {layers} layers has no such site; its sites are {}", known.join(", "))]
+    NoSite {
+        /// The point.
+        point: String,
+        /// Layers of the model.
+        layers: usize,
+        /// Its sites.
+        known: Vec<String>,
+    },
+    /// A name that is no hook point.
+    #[error("{name}: no hook point; write blocks.LAYER.SITE, for instance blocks.0.hook_resid_post")]
+    HookName {
+        /// The name.
+        name: String,
+    },
+    /// A hook changed a shape.
+    #[error("a hook at {point} returned the shape {found:?} in place of {expected:?}")]
+    HookShape {
+        /// The point.
+        point: String,
+        /// The site's shape.
+        expected: Vec<usize>,
+        /// What the hook returned.
+        found: Vec<usize>,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -38,6 +38,7 @@ struct Readme;
 
 mod error;
 mod graph;
+pub mod lm;
 mod matmul;
 mod net;
 mod spec;

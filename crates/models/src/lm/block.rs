@@ -1,0 +1,305 @@
+//! One block: attention and MLP between their norms.
+
+use candle_core::{DType, Tensor};
+
+use super::{
+    config::ModelSpec,
+    family::{Family, NormKind, NormPlace, QkNorm},
+    forward::Pass,
+    hooks::Site,
+    load::Params,
+    moe::SparseMlp,
+    names, ops,
+};
+use crate::{Error, Result};
+
+/// A projection.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    w: Tensor,
+    b: Option<Tensor>,
+}
+
+impl Linear {
+    pub fn new(params: &Params, name: &str, bias: bool) -> Result<Self> {
+        let b = if bias { Some(get(params, &format!("{name}.bias"))?) } else { None };
+        Ok(Self { w: get(params, &format!("{name}.weight"))?, b })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::linear(x, &self.w, self.b.as_ref())
+    }
+}
+
+/// A parameter; the loader and the initialiser have made all of them.
+pub(super) fn get(params: &Params, name: &str) -> Result<Tensor> {
+    params.get(name).cloned().ok_or_else(|| Error::NoParam { name: name.to_owned() })
+}
+
+/// A norm with its weights.
+#[derive(Clone, Debug)]
+pub(super) struct Norm {
+    kind: NormKind,
+    w: Option<Tensor>,
+    b: Option<Tensor>,
+}
+
+impl Norm {
+    pub fn new(params: &Params, name: &str, kind: NormKind) -> Result<Self> {
+        let affine = !matches!(kind, NormKind::Layer { affine: false, .. });
+        let layer = matches!(kind, NormKind::Layer { affine: true, .. });
+        Ok(Self {
+            kind,
+            w: if affine { Some(get(params, &format!("{name}.weight"))?) } else { None },
+            b: if layer { Some(get(params, &format!("{name}.bias"))?) } else { None },
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match (self.kind, &self.w) {
+            (NormKind::Rms { eps, weight }, Some(w)) => ops::rms_norm(x, w, eps, weight),
+            (NormKind::Layer { eps, .. } | NormKind::Rms { eps, .. }, w) => {
+                ops::layer_norm(x, w.as_ref().zip(self.b.as_ref()), eps)
+            }
+        }
+    }
+}
+
+/// Query, key and value projections: three matrices, or GPT-2's one.
+#[derive(Clone, Debug)]
+enum Qkv {
+    Separate([Linear; 3]),
+    Fused(Linear),
+}
+
+/// A block's weights.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    qkv: Qkv,
+    out: Linear,
+    q_norm: Option<Norm>,
+    k_norm: Option<Norm>,
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    after_mlp: Option<Norm>,
+    mlp: Mlp,
+}
+
+#[derive(Clone, Debug)]
+enum Mlp {
+    Dense(DenseMlp),
+    Sparse(SparseMlp),
+}
+
+/// act(gate x) ⊙ up x, or act(up x), then down.
+#[derive(Clone, Debug)]
+pub(super) struct DenseMlp {
+    gate: Option<Linear>,
+    up: Linear,
+    down: Linear,
+}
+
+impl DenseMlp {
+    pub fn gated(params: &Params, at: &str, [gate, up, down]: [&str; 3], bias: bool) -> Result<Self> {
+        let linear = |name: &str| Linear::new(params, &format!("{at}.{name}"), bias);
+        Ok(Self { gate: Some(linear(gate)?), up: linear(up)?, down: linear(down)? })
+    }
+
+    /// Without hooks: an expert.
+    pub fn expert(&self, x: &Tensor, spec: &ModelSpec) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let inner = match &self.gate {
+            Some(gate) => (ops::activate(&gate.forward(x)?, spec.act)? * up)?,
+            None => ops::activate(&up, spec.act)?,
+        };
+        self.down.forward(&inner)
+    }
+
+    fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+        let act = pass.spec.act;
+        let inner = match &self.gate {
+            Some(gate) => {
+                let pre = pass.at(l, Site::MlpPre, gate.forward(x)?)?;
+                let up = pass.at(l, Site::MlpPreLinear, self.up.forward(x)?)?;
+                (ops::activate(&pre, act)? * up)?
+            }
+            None => ops::activate(&pass.at(l, Site::MlpPre, self.up.forward(x)?)?, act)?,
+        };
+        self.down.forward(&pass.at(l, Site::MlpPost, inner)?)
+    }
+}
+
+impl Block {
+    pub fn new(params: &Params, spec: &ModelSpec, l: usize) -> Result<Self> {
+        let at = names::layer(spec.family, l);
+        let linear = |name: &str, bias| Linear::new(params, &format!("{at}{name}"), bias);
+        let norm = |name: &str| Norm::new(params, &format!("{at}{name}"), spec.norm);
+        if spec.family == Family::Gpt2 {
+            return Ok(Self {
+                qkv: Qkv::Fused(linear("attn.c_attn", true)?),
+                out: linear("attn.c_proj", true)?,
+                q_norm: None,
+                k_norm: None,
+                before_attention: Some(norm("ln_1")?),
+                after_attention: None,
+                before_mlp: Some(norm("ln_2")?),
+                after_mlp: None,
+                mlp: Mlp::Dense(DenseMlp {
+                    gate: None,
+                    up: linear("mlp.c_fc", true)?,
+                    down: linear("mlp.c_proj", true)?,
+                }),
+            });
+        }
+        let qk = |name: &str| match spec.qk_norm {
+            QkNorm::None => Ok(None),
+            QkNorm::PerHead | QkNorm::Whole => norm(name).map(Some),
+        };
+        // HF calls the norm before the MLP of a pre-norm block, and the one after attention of the others, the same.
+        let names: [Option<&str>; 4] = match spec.norm_place {
+            NormPlace::Pre => [Some("input_layernorm"), None, Some("post_attention_layernorm"), None],
+            NormPlace::Post => [None, Some("post_attention_layernorm"), None, Some("post_feedforward_layernorm")],
+            NormPlace::PreAndPost => [
+                Some("input_layernorm"),
+                Some("post_attention_layernorm"),
+                Some("pre_feedforward_layernorm"),
+                Some("post_feedforward_layernorm"),
+            ],
+        };
+        let [before_attention, after_attention, before_mlp, after_mlp] = names.map(|name| name.map(norm).transpose());
+        let dense = ["gate_proj", "up_proj", "down_proj"];
+        Ok(Self {
+            qkv: Qkv::Separate([
+                linear("self_attn.q_proj", spec.qkv_bias)?,
+                linear("self_attn.k_proj", spec.qkv_bias)?,
+                linear("self_attn.v_proj", spec.qkv_bias)?,
+            ]),
+            out: linear("self_attn.o_proj", spec.o_bias)?,
+            q_norm: qk("self_attn.q_norm")?,
+            k_norm: qk("self_attn.k_norm")?,
+            before_attention: before_attention?,
+            after_attention: after_attention?,
+            before_mlp: before_mlp?,
+            after_mlp: after_mlp?,
+            mlp: match spec.moe[l] {
+                None => Mlp::Dense(DenseMlp::gated(params, &format!("{at}mlp"), dense, spec.mlp_bias)?),
+                Some(moe) => Mlp::Sparse(SparseMlp::new(params, spec, &at, moe)?),
+            },
+        })
+    }
+
+    /// x [B, T, d] → [B, T, d].
+    pub fn forward(&self, x: Tensor, l: usize, pass: &mut Pass) -> Result<Tensor> {
+        let x = pass.at(l, Site::ResidPre, x)?;
+        let input = match &self.before_attention {
+            Some(norm) => pass.at(l, Site::Ln1, norm.forward(&x)?)?,
+            None => x.clone(),
+        };
+        let mut a = self.attention(&input, l, pass)?;
+        if let Some(norm) = &self.after_attention {
+            a = norm.forward(&a)?;
+        }
+        let x = (x + pass.at(l, Site::AttnOut, a)?)?;
+
+        let x = pass.at(l, Site::ResidMid, x)?;
+        let input = match &self.before_mlp {
+            Some(norm) => pass.at(l, Site::Ln2, norm.forward(&x)?)?,
+            None => x.clone(),
+        };
+        let mut m = match &self.mlp {
+            Mlp::Dense(mlp) => mlp.forward(&input, l, pass)?,
+            Mlp::Sparse(mlp) => mlp.forward(&input, l, pass)?,
+        };
+        if let Some(norm) = &self.after_mlp {
+            m = norm.forward(&m)?;
+        }
+        let x = (x + pass.at(l, Site::MlpOut, m)?)?;
+        pass.at(l, Site::ResidPost, x)
+    }
+
+    /// Queries, keys and values [B, T, heads, hd], normed, clipped and biased.
+    fn project(&self, x: &Tensor, spec: &ModelSpec) -> Result<[Tensor; 3]> {
+        let (batch, t, _) = x.dims3()?;
+        let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
+        let [mut q, mut k, mut v] = match &self.qkv {
+            Qkv::Separate(parts) => [parts[0].forward(x)?, parts[1].forward(x)?, parts[2].forward(x)?],
+            Qkv::Fused(all) => {
+                let all = all.forward(x)?;
+                [all.narrow(2, 0, q_width)?, all.narrow(2, q_width, kv_width)?, all.narrow(2, q_width + kv_width, kv_width)?]
+            }
+        };
+        if spec.qk_norm == QkNorm::Whole {
+            (q, k) = (norm(self.q_norm.as_ref(), q)?, norm(self.k_norm.as_ref(), k)?);
+        }
+        if let Some(c) = spec.clip_qkv {
+            (q, k, v) = (q.clamp(-c, c)?, k.clamp(-c, c)?, v.clamp(-c, c)?);
+        }
+        q = q.reshape((batch, t, spec.n_heads, spec.head_dim))?;
+        k = k.reshape((batch, t, spec.n_kv, spec.head_dim))?;
+        v = v.reshape((batch, t, spec.n_kv, spec.head_dim))?;
+        if spec.qk_norm == QkNorm::PerHead {
+            (q, k) = (norm(self.q_norm.as_ref(), q)?, norm(self.k_norm.as_ref(), k)?);
+        }
+        Ok([q, k, v])
+    }
+
+    fn attention(&self, x: &Tensor, l: usize, pass: &mut Pass) -> Result<Tensor> {
+        let spec = pass.spec;
+        let (batch, t, _) = x.dims3()?;
+        let [q, k, v] = self.project(x, spec)?;
+        let mut q = pass.at(l, Site::Q, q)?.transpose(1, 2)?; // [B, H, T, hd]
+        let mut k = pass.at(l, Site::K, k)?.transpose(1, 2)?; // [B, Hkv, T, hd]
+        let v = pass.at(l, Site::V, v)?.transpose(1, 2)?;
+        if let Some((cos, sin)) = &pass.rotation {
+            q = ops::rope(&q, cos, sin)?;
+            k = ops::rope(&k, cos, sin)?;
+            q = pass.at_heads(l, Site::RotQ, q)?;
+            k = pass.at_heads(l, Site::RotK, k)?;
+        }
+        let (k, v) = match &mut pass.cache {
+            Some(cache) => cache.append(l, &k, &v)?,
+            None => (k, v),
+        };
+        let s = k.dim(2)?;
+        // The queries of a group share a key head: they become more rows of it, and keys are never repeated.
+        let group = spec.n_heads / spec.n_kv;
+        let q = q.contiguous()?.reshape((batch, spec.n_kv, group * t, spec.head_dim))?;
+        let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * spec.attn_scale)?;
+        let mut scores = scores.reshape((batch, spec.n_heads, t, s))?;
+        if let Some(cap) = spec.attn_softcap {
+            scores = ops::softcap(&scores, cap)?;
+        }
+        let scores = pass.at(l, Site::AttnScores, scores)?;
+        let pattern = ops::softmax(&scores.broadcast_add(pass.mask(l)?)?)?;
+        let pattern = pass.at(l, Site::Pattern, pattern)?;
+        let grouped = pattern.reshape((batch, spec.n_kv, group * t, s))?;
+        let z = grouped.matmul(&v.contiguous()?)?.reshape((batch, spec.n_heads, t, spec.head_dim))?;
+        let z = pass.at(l, Site::Z, z.transpose(1, 2)?.contiguous()?)?; // [B, T, H, hd]
+        if pass.hooks.wants(l, Site::AttnResult) {
+            return self.per_head(&z, l, pass);
+        }
+        self.out.forward(&z.reshape((batch, t, spec.q_width()))?)
+    }
+
+    /// The output as a sum over heads, each of which can be read and edited.
+    fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+        let hd = pass.spec.head_dim;
+        let of = |h: usize| ops::linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
+        let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
+        let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;
+        Ok(match &self.out.b {
+            Some(b) => sum.broadcast_add(b)?,
+            None => sum,
+        })
+    }
+}
+
+fn norm(norm: Option<&Norm>, x: Tensor) -> Result<Tensor> {
+    norm.map_or(Ok(x.clone()), |norm| norm.forward(&x.contiguous()?))
+}
+
+/// Sum of products in the wider of two dtypes, for weights that stay in f32 while rows are cast.
+pub(super) fn scaled_rows(rows: &Tensor, weight: &Tensor, dtype: DType) -> Result<Tensor> {
+    Ok(rows.to_dtype(weight.dtype())?.broadcast_mul(weight)?.to_dtype(dtype)?)
+}

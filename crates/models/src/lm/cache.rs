@@ -1,0 +1,84 @@
+//! Keys and values of what was already read: a value, not a field of the model.
+
+use candle_core::Tensor;
+
+use crate::Result;
+
+/// Keys and values of every layer for the columns read so far, and which of these are padding.
+///
+/// Not `Clone`: tensors share their storage, and two caches that wrote into one would mix; [`fork`](Self::fork) copies.
+#[derive(Debug, Default)]
+pub struct KvCache {
+    layers: Vec<Layer>,
+    /// One row each: whether a column is a token.
+    pub(super) real: Vec<Vec<bool>>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    /// [B, Hkv, room, hd]; the first `len` columns are filled.
+    k: Tensor,
+    v: Tensor,
+    len: usize,
+}
+
+impl KvCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Columns read so far, padding included.
+    pub fn len(&self) -> usize {
+        self.real.first().map_or(0, Vec::len)
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A copy that can go on by itself.
+    ///
+    /// # Errors
+    /// Where candle can't copy.
+    pub fn fork(&self) -> Result<Self> {
+        let copy = |l: &Layer| Ok(Layer { k: l.k.copy()?, v: l.v.copy()?, len: l.len });
+        Ok(Self { layers: self.layers.iter().map(copy).collect::<Result<_>>()?, real: self.real.clone() })
+    }
+
+    /// Forgets all but the first `columns`.
+    pub fn truncate(&mut self, columns: usize) {
+        for layer in &mut self.layers {
+            layer.len = layer.len.min(columns);
+        }
+        for row in &mut self.real {
+            row.truncate(columns);
+        }
+    }
+
+    /// Appends a layer's new keys and values [B, Hkv, T, hd] and returns all of them.
+    pub(super) fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (batch, heads, new, hd) = k.dims4()?;
+        if layer == self.layers.len() {
+            self.layers.push(Layer { k: k.contiguous()?, v: v.contiguous()?, len: new });
+        } else {
+            let entry = &mut self.layers[layer];
+            let room = entry.k.dim(2)?;
+            if entry.len + new > room {
+                // Doubling keeps the copies to one a column on average.
+                let grown = (entry.len + new).max(2 * room);
+                for old in [&mut entry.k, &mut entry.v] {
+                    let bigger = Tensor::zeros((batch, heads, grown, hd), old.dtype(), old.device())?;
+                    bigger.slice_set(&old.narrow(2, 0, entry.len)?.contiguous()?, 2, 0)?;
+                    *old = bigger;
+                }
+            }
+            entry.k.slice_set(&k.contiguous()?, 2, entry.len)?;
+            entry.v.slice_set(&v.contiguous()?, 2, entry.len)?;
+            entry.len += new;
+        }
+        let entry = &self.layers[layer];
+        Ok((entry.k.narrow(2, 0, entry.len)?, entry.v.narrow(2, 0, entry.len)?))
+    }
+}

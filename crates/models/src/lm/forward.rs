@@ -1,0 +1,147 @@
+//! The forward pass around the blocks.
+
+use candle_core::{DType, Tensor};
+
+use super::{
+    cache::KvCache,
+    config::ModelSpec,
+    hooks::{HookCtx, HookPoint, HookSet, Site},
+    input::{self, Input},
+    model::Model,
+    ops,
+};
+use crate::{Error, Result};
+
+/// What one pass carries from block to block.
+pub(super) struct Pass<'a> {
+    pub spec: &'a ModelSpec,
+    pub hooks: &'a HookSet,
+    pub cache: Option<&'a mut KvCache>,
+    /// cos and sin, [B or 1, 1, T, hd].
+    pub rotation: Option<(Tensor, Tensor)>,
+    positions: Vec<Vec<u32>>,
+    real: Vec<Vec<bool>>,
+    /// One mask for each window that occurs.
+    masks: Vec<(Option<usize>, Tensor)>,
+}
+
+impl Pass<'_> {
+    /// Runs the hooks of a site; without any this is one bit test.
+    #[inline]
+    pub fn at(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
+        if self.hooks.wants(layer, site) { self.hooked(layer, site, x) } else { Ok(x) }
+    }
+
+    /// The same for a tensor kept as [B, heads, T, hd], which hooks see as [B, T, heads, hd].
+    pub fn at_heads(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
+        if !self.hooks.wants(layer, site) {
+            return Ok(x);
+        }
+        Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
+    }
+
+    fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
+        let point = HookPoint::of(layer, site);
+        self.hooks.apply(x, &HookCtx { point, positions: &self.positions, real: &self.real })
+    }
+
+    pub fn mask(&self, layer: usize) -> Result<&Tensor> {
+        let window = self.spec.window[layer];
+        let found = self.masks.iter().find(|(of, _)| *of == window).map(|(_, mask)| mask);
+        found.ok_or_else(|| Error::NoParam { name: format!("mask of layer {layer}") })
+    }
+}
+
+impl Model {
+    /// Logits [B, T, V] of a batch; with a cache, of the columns that follow those it holds.
+    ///
+    /// # Errors
+    /// Ids outside the vocabulary, rows longer than the model reads, a cache of another batch, or whatever a hook says.
+    pub fn forward(&self, input: &Input, cache: Option<&mut KvCache>, hooks: &HookSet) -> Result<Tensor> {
+        let spec = &self.spec;
+        let (outside, device) = (spec.n_layers, self.embedding.device());
+        let past: Vec<Vec<bool>> = cache.as_ref().map_or_else(Vec::new, |cache| cache.real.clone());
+        if !past.is_empty() && past.len() != input.batch() {
+            return Err(Error::Length { what: "the batch", expected: past.len(), found: input.batch() });
+        }
+        input.check(spec, &past)?;
+        let positions = input.positions(&past);
+        let columns = past.first().map_or(0, Vec::len);
+        let real: Vec<Vec<bool>> = match past.is_empty() {
+            true => input.real.clone(),
+            false => past.iter().zip(&input.real).map(|(past, new)| [past.as_slice(), new].concat()).collect(),
+        };
+        let mut windows = spec.window.clone();
+        windows.sort_unstable();
+        windows.dedup();
+        let mask = |window: Option<usize>| {
+            input::mask(&real, columns, window, self.dtype(), device).map(|mask| (window, mask))
+        };
+        let mut pass = Pass {
+            spec,
+            hooks,
+            rotation: self.rotation(&positions)?,
+            masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
+            positions,
+            real: input.real.clone(),
+            cache,
+        };
+
+        let mut x = self.embedding.index_select(&input.tensor(device)?.flatten_all()?, 0)?;
+        x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
+        if let Some(scale) = spec.embed_scale {
+            // The factor is rounded to the model's dtype, as in the original.
+            x = x.broadcast_mul(&Tensor::new(scale, device)?.to_dtype(self.dtype())?)?;
+        }
+        x = pass.at(outside, Site::Embed, x)?;
+        if let Some(table) = &self.positions {
+            let flat: Vec<u32> = pass.positions.iter().flatten().copied().collect();
+            let n = flat.len();
+            let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
+            x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
+        }
+        for (l, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, l, &mut pass)?;
+        }
+        x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x)?)?;
+        let mut logits = ops::linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        if let Some(cap) = spec.final_softcap {
+            logits = ops::softcap(&logits, cap)?;
+        }
+        let logits = pass.at(outside, Site::Logits, logits)?;
+        if let Some(cache) = pass.cache {
+            cache.real = real;
+        }
+        Ok(logits)
+    }
+
+    /// cos and sin of the positions' angles, which are computed in f32 from integers.
+    fn rotation(&self, positions: &[Vec<u32>]) -> Result<Option<(Tensor, Tensor)>> {
+        let Some(rope) = &self.spec.rope else { return Ok(None) };
+        let hd = self.spec.head_dim;
+        let frequencies = rope.inverse_frequencies(hd);
+        // Without padding all rows share their positions.
+        let same = positions.iter().all(|row| row == &positions[0]);
+        let rows = if same { &positions[..1] } else { positions };
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for &position in rows.iter().flatten() {
+            // Both halves of the last dimension have the same angles.
+            for _half in 0..2 {
+                for f in &frequencies {
+                    let angle = position as f32 * f;
+                    cos.push(angle.cos());
+                    sin.push(angle.sin());
+                }
+            }
+        }
+        let dtype = match (self.dtype(), self.spec.rope_in_f32) {
+            (DType::F64, _) => DType::F64,
+            (_, true) => DType::F32,
+            (dtype, false) => dtype,
+        };
+        let shape = (rows.len(), 1, positions[0].len(), hd);
+        let tensor =
+            |values: Vec<f32>| Tensor::from_vec(values, shape, self.embedding.device()).and_then(|x| x.to_dtype(dtype));
+        Ok(Some((tensor(cos)?, tensor(sin)?)))
+    }
+}

@@ -1,0 +1,142 @@
+//! Batches of token ids: ragged rows are padded on the left.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::config::ModelSpec;
+use crate::{Error, Result};
+
+/// Rows of token ids, padded on the left to one length.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// One row each, all of one length.
+    pub(super) ids: Vec<Vec<u32>>,
+    /// Whether a column is a token.
+    pub(super) real: Vec<Vec<bool>>,
+}
+
+impl Input {
+    /// Rows of any lengths.
+    ///
+    /// # Errors
+    /// Where there is no row or an empty one.
+    pub fn rows(rows: &[Vec<u32>]) -> Result<Self> {
+        let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        if rows.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        if let Some(row) = rows.iter().position(Vec::is_empty) {
+            return Err(Error::EmptyRow { row });
+        }
+        let pad = |row: &Vec<u32>| longest - row.len();
+        Ok(Self {
+            ids: rows.iter().map(|row| [vec![0; pad(row)], row.clone()].concat()).collect(),
+            real: rows.iter().map(|row| [vec![false; pad(row)], vec![true; row.len()]].concat()).collect(),
+        })
+    }
+
+    /// Rows of one length with a mask of any pattern: `real[row][column]` says whether a column is a token.
+    ///
+    /// # Errors
+    /// Where shapes differ or a row has no token.
+    pub fn masked(ids: Vec<Vec<u32>>, real: Vec<Vec<bool>>) -> Result<Self> {
+        let columns = ids.first().ok_or(Error::EmptyBatch)?.len();
+        if real.len() != ids.len() {
+            return Err(Error::Length { what: "the mask", expected: ids.len(), found: real.len() });
+        }
+        for (ids, real) in ids.iter().zip(&real) {
+            for (what, found) in [("a row of ids", ids.len()), ("a row of the mask", real.len())] {
+                if found != columns {
+                    return Err(Error::Length { what, expected: columns, found });
+                }
+            }
+        }
+        if let Some(row) = real.iter().position(|row| !row.contains(&true)) {
+            return Err(Error::EmptyRow { row });
+        }
+        Ok(Self { ids, real })
+    }
+
+    /// Rows, B.
+    pub fn batch(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Columns, T.
+    pub fn columns(&self) -> usize {
+        self.ids[0].len()
+    }
+
+    /// Tokens of each row, padding left out.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.real.iter().map(|row| row.iter().filter(|&&real| real).count()).collect()
+    }
+
+    /// Ids in range, rows not longer than the model reads; `past` as in [`Self::positions`].
+    pub(super) fn check(&self, spec: &ModelSpec, past: &[Vec<bool>]) -> Result<()> {
+        for (row, ids) in self.ids.iter().enumerate() {
+            let real = &self.real[row];
+            let wrong = ids.iter().zip(real).enumerate().find(|&(_, (&id, &real))| real && id as usize >= spec.vocab);
+            if let Some((column, (&id, _))) = wrong {
+                return Err(Error::TokenId { row, column, id, vocab: spec.vocab });
+            }
+            let count = |row: &[bool]| row.iter().filter(|&&real| real).count();
+            let found = count(real) + past.get(row).map_or(0, |row| count(row));
+            if found > spec.max_pos {
+                return Err(Error::TooLong { row, found, max: spec.max_pos });
+            }
+        }
+        Ok(())
+    }
+
+    /// Position of every column in its row, counted over tokens; padding gets that of its neighbour, which is never read.
+    pub(super) fn positions(&self, past: &[Vec<bool>]) -> Vec<Vec<u32>> {
+        let start = |row: usize| past.get(row).map_or(0, |row| row.iter().filter(|&&real| real).count() as u32);
+        let count = |row: usize| {
+            let mut next = start(row);
+            self.real[row]
+                .iter()
+                .map(|&real| {
+                    next += u32::from(real);
+                    next.saturating_sub(1)
+                })
+                .collect()
+        };
+        (0..self.batch()).map(count).collect()
+    }
+
+    pub(super) fn tensor(&self, device: &Device) -> Result<Tensor> {
+        let flat: Vec<u32> = self.ids.iter().zip(&self.real)
+            .flat_map(|(ids, real)| ids.iter().zip(real).map(|(&id, &real)| if real { id } else { 0 }))
+            .collect();
+        Ok(Tensor::from_vec(flat, (self.batch(), self.columns()), device)?)
+    }
+}
+
+/// What a query may see: 0 where it may, −∞ where not, [B or 1, 1, T, S].
+///
+/// A query of a padding column sees itself, so that its softmax is finite; what it computes is never read.
+pub(super) fn mask(
+    real: &[Vec<bool>],
+    past: usize,
+    window: Option<usize>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    let columns = real[0].len(); // S
+    let new = columns - past; // T
+    let plain = real.iter().all(|row| row.iter().all(|&real| real));
+    let rows = if plain { 1 } else { real.len() };
+    let mut values = vec![f32::NEG_INFINITY; rows * new * columns];
+    for (values, real) in values.chunks_exact_mut(new * columns).zip(real) {
+        for (t, values) in values.chunks_exact_mut(columns).enumerate() {
+            let query = past + t;
+            let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
+            for key in first..=query {
+                if real[key] || key == query {
+                    values[key] = 0.0;
+                }
+            }
+        }
+    }
+    Ok(Tensor::from_vec(values, (rows, 1, new, columns), device)?.to_dtype(dtype)?)
+}

@@ -1,0 +1,23 @@
+//! Decoder-only language models: one implementation for all families, driven by `config.json`.
+
+mod block;
+mod cache;
+mod config;
+mod family;
+mod forward;
+mod hooks;
+mod input;
+mod load;
+mod model;
+mod moe;
+mod names;
+pub mod ops;
+
+pub use cache::KvCache;
+pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
+pub use family::{Family, NormKind, NormPlace, QkNorm, RmsWeight};
+pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, SITES, Site, SiteInfo};
+pub use input::Input;
+pub use load::{Params, read_config, read_params};
+pub use model::Model;
+pub use names::{ParamInfo, ParamKind, parameters};

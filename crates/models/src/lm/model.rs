@@ -1,0 +1,70 @@
+//! A model: its specification and its weights.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{
+    block::{Block, Norm, get},
+    config::ModelSpec,
+    load::{self, Params},
+    names,
+};
+use crate::Result;
+
+/// A decoder-only transformer.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(super) spec: ModelSpec,
+    params: Params,
+    pub(super) embedding: Tensor,
+    pub(super) positions: Option<Tensor>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) final_norm: Norm,
+    pub(super) head: Option<Tensor>,
+}
+
+impl Model {
+    /// Loads a checkpoint folder in the format of Hugging Face.
+    ///
+    /// # Errors
+    /// Where a file is missing or the tensors don't fit `config.json`; all misfits are listed at once.
+    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let mut spec = load::read_config(folder)?;
+        let params = load::read_params(folder, &mut spec, dtype, device)?;
+        Self::from_params(spec, params)
+    }
+
+    /// A model of these parameters, which must be those of [`parameters`](names::parameters).
+    ///
+    /// # Errors
+    /// Where one is missing.
+    pub fn from_params(spec: ModelSpec, params: Params) -> Result<Self> {
+        let embedding = get(&params, names::embedding(spec.family))?;
+        let final_norm = if spec.learned_pos { "transformer.ln_f" } else { "model.norm" };
+        Ok(Self {
+            positions: if spec.learned_pos { Some(get(&params, "transformer.wpe.weight")?) } else { None },
+            blocks: (0..spec.n_layers).map(|l| Block::new(&params, &spec, l)).collect::<Result<_>>()?,
+            final_norm: Norm::new(&params, final_norm, spec.norm)?,
+            head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
+            embedding,
+            spec,
+            params,
+        })
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Parameters by their names in the checkpoint, matrices [out, in].
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// dtype of the weights.
+    pub fn dtype(&self) -> DType {
+        self.embedding.dtype()
+    }
+}

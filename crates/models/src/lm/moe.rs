@@ -1,0 +1,118 @@
+//! Mixture of experts: a router, its experts, and qwen2_moe's shared expert.
+
+use candle_core::{D, DType, Tensor};
+
+use super::{
+    block::{DenseMlp, Linear, scaled_rows},
+    config::{ModelSpec, MoeSpec},
+    family::Family,
+    forward::Pass,
+    hooks::Site,
+    load::Params,
+    names, ops,
+};
+use crate::Result;
+
+/// A sparse layer's weights.
+#[derive(Clone, Debug)]
+pub(super) struct SparseMlp {
+    moe: MoeSpec,
+    gate: Linear,
+    experts: Vec<DenseMlp>,
+    /// The shared expert and its gate [1, d].
+    shared: Option<(DenseMlp, Linear)>,
+}
+
+impl SparseMlp {
+    pub fn new(params: &Params, spec: &ModelSpec, at: &str, moe: MoeSpec) -> Result<Self> {
+        let names = names::moe(spec.family);
+        let block = format!("{at}{}", names.block);
+        let expert = |e: usize| DenseMlp::gated(params, &format!("{block}.experts.{e}"), names.expert, false);
+        let shared = match moe.shared {
+            None => None,
+            Some(_) => Some((
+                DenseMlp::gated(params, &format!("{block}.shared_expert"), ["gate_proj", "up_proj", "down_proj"], false)?,
+                Linear::new(params, &format!("{block}.shared_expert_gate"), false)?,
+            )),
+        };
+        Ok(Self {
+            moe,
+            gate: Linear::new(params, &format!("{block}.gate"), false)?,
+            experts: (0..moe.experts).map(expert).collect::<Result<_>>()?,
+            shared,
+        })
+    }
+
+    /// x [B, T, d] → [B, T, d].
+    pub fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+        let (batch, t, d) = x.dims3()?;
+        let rows = x.reshape((batch * t, d))?; // [N, d]
+        let logits = pass.at(l, Site::RouterLogits, self.gate.forward(&rows)?)?; // [N, E]
+        let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let probabilities = ops::softmax(&logits.to_dtype(wide)?)?;
+        let idx = pass.at(l, Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
+        let mut weights = probabilities.gather(&idx, 1)?;
+        if self.moe.renorm {
+            weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+        }
+        // Mixtral keeps the weights in f32 and casts each weighted row; the others cast the weights.
+        if pass.spec.family != Family::Mixtral {
+            weights = weights.to_dtype(x.dtype())?;
+        }
+        let weights = pass.at(l, Site::ExpertWeights, weights)?;
+
+        let mut out = rows.zeros_like()?;
+        for (e, (tokens, slots)) in by_expert(&idx, self.experts.len())?.into_iter().enumerate() {
+            if tokens.is_empty() {
+                continue;
+            }
+            let n = tokens.len();
+            let tokens = Tensor::from_vec(tokens, n, x.device())?;
+            let slots = Tensor::from_vec(slots, n, x.device())?;
+            let y = self.experts[e].expert(&rows.index_select(&tokens, 0)?, pass.spec)?;
+            // Weight of each row: flat index token · k + slot.
+            let weight = weights.flatten_all()?.index_select(&slots, 0)?.unsqueeze(1)?;
+            out = out.index_add(&tokens, &scaled_rows(&y, &weight, x.dtype())?, 0)?;
+        }
+        let mut out = out.reshape((batch, t, d))?;
+        if let Some((expert, gate)) = &self.shared {
+            let open = candle_nn::ops::sigmoid(&gate.forward(x)?)?;
+            let y = expert.expert(x, pass.spec)?.broadcast_mul(&open)?;
+            out = (out + pass.at(l, Site::SharedOut, y)?)?;
+        }
+        Ok(out)
+    }
+}
+
+/// Indices of the k largest of each row, ties to the lower index, [N, k].
+fn top_k(p: &Tensor, k: usize) -> Result<Tensor> {
+    let rows = p.detach().to_dtype(DType::F64)?.to_vec2::<f64>()?;
+    let n = rows.len();
+    let mut idx = Vec::with_capacity(n * k);
+    let mut order: Vec<u32> = Vec::new();
+    for row in rows {
+        order.clear();
+        order.extend(0..row.len() as u32);
+        // A NaN sorts last; the sort is stable, so the lower index of equals stays first.
+        let key = |e: &u32| if row[*e as usize].is_nan() { f64::NEG_INFINITY } else { row[*e as usize] };
+        order.sort_by(|a, b| key(b).total_cmp(&key(a)));
+        idx.extend_from_slice(&order[..k]);
+    }
+    Ok(Tensor::from_vec(idx, (n, k), p.device())?)
+}
+
+/// For each expert the tokens that chose it, and where their weights stand in the flat [N · k].
+fn by_expert(idx: &Tensor, experts: usize) -> Result<Vec<(Vec<u32>, Vec<u32>)>> {
+    let mut lists = vec![(Vec::new(), Vec::new()); experts];
+    let mut flat = 0;
+    for (token, row) in idx.to_vec2::<u32>()?.into_iter().enumerate() {
+        for e in row {
+            if let Some((tokens, slots)) = lists.get_mut(e as usize) {
+                tokens.push(token as u32);
+                slots.push(flat);
+            }
+            flat += 1;
+        }
+    }
+    Ok(lists)
+}

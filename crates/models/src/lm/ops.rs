@@ -1,0 +1,87 @@
+//! The operations of the forward pass, each composed of candle operations that have a backward.
+//!
+//! candle-nn's own fused norms, softmax and rotary embedding cut the graph without a word, so none of them is used here.
+//! Norms, softmax and, where the family asks for it, rotation are computed in f32 for half-precision inputs and in f64
+//! for f64.
+
+use candle_core::{D, DType, Tensor};
+
+use super::{config::Act, family::RmsWeight};
+use crate::Result;
+
+/// The dtype in which a norm or softmax of `dtype` is computed.
+fn wide(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// x Wᵀ + b, x [.., in], W [out, in].
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    let mut dims = x.dims().to_vec();
+    let width = dims.pop().unwrap_or(0);
+    let rows: usize = dims.iter().product();
+    dims.push(w.dim(0)?);
+    let y = x.reshape((rows, width))?.matmul(&w.t()?)?.reshape(dims)?;
+    Ok(match b {
+        Some(b) => y.broadcast_add(b)?,
+        None => y,
+    })
+}
+
+/// x / sqrt(mean(x²) + eps) over the last dimension, times w.
+pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f64, weight: RmsWeight) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = x.to_dtype(wide(dtype))?;
+    let normal = x.broadcast_div(&(x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?)?;
+    Ok(match weight {
+        RmsWeight::AfterCast => normal.to_dtype(dtype)?.broadcast_mul(w)?,
+        RmsWeight::BeforeCast => normal.broadcast_mul(&w.to_dtype(wide(dtype))?)?.to_dtype(dtype)?,
+        RmsWeight::PlusOne => normal.broadcast_mul(&(w.to_dtype(wide(dtype))? + 1.0)?)?.to_dtype(dtype)?,
+    })
+}
+
+/// (x − mean) / sqrt(var + eps) over the last dimension, then weight and bias.
+pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = x.to_dtype(wide(dtype))?;
+    let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let normal = x.broadcast_div(&(x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?)?.to_dtype(dtype)?;
+    Ok(match affine {
+        Some((w, b)) => normal.broadcast_mul(w)?.broadcast_add(b)?,
+        None => normal,
+    })
+}
+
+/// Rotates the halves of the last dimension: x·cos + [−x₂, x₁]·sin, with cos and sin [B, 1, T, hd] or [1, 1, T, hd].
+pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let dtype = x.dtype();
+    // cos and sin come in the dtype in which the family rotates.
+    let x = x.to_dtype(cos.dtype())?;
+    let half = x.dim(D::Minus1)? / 2;
+    let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
+    let turned = Tensor::cat(&[&second.neg()?, &first], D::Minus1)?;
+    Ok((x.broadcast_mul(cos)? + turned.broadcast_mul(sin)?)?.to_dtype(dtype)?)
+}
+
+/// Softmax over the last dimension.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = x.to_dtype(wide(dtype))?;
+    // A constant shift: no gradient flows through the maximum.
+    let e = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    Ok(e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?.to_dtype(dtype)?)
+}
+
+/// c · tanh(x / c).
+pub fn softcap(x: &Tensor, cap: f64) -> Result<Tensor> {
+    Ok(((x / cap)?.tanh()? * cap)?)
+}
+
+/// The activation.
+pub fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
+    Ok(match act {
+        Act::Silu => x.silu()?,
+        Act::Gelu => x.gelu_erf()?,
+        Act::GeluTanh => x.gelu()?,
+        Act::Relu => x.relu()?,
+    })
+}
