@@ -1,7 +1,8 @@
 use ashlar_models::lm::{HookPoint, HookSet, Input, KvCache, Model, Site};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor, Var};
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, rows};
+
 
 fn load(family: &str, dialect: u8, dtype: DType) -> Model {
     let folder = checkpoint(family, dialect);
@@ -129,5 +130,70 @@ fn a_row_alone_equals_the_row_in_a_batch() {
             .collect();
         let off = distance(&together, &Tensor::cat(&alone, 0).unwrap());
         assert!(off <= 2e-5, "{family}: {off:e}");
+    }
+}
+
+/// The model with every parameter a variable, and the mean next-token loss of the rows.
+fn loss(family: &str, dtype: DType) -> (Model, Vec<(String, Var)>, Tensor) {
+    let model = load(family, 5, dtype);
+    let vars: Vec<(String, Var)> =
+        model.params().iter().map(|(name, x)| (name.clone(), Var::from_tensor(x).unwrap())).collect();
+    let params = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let model = Model::from_params(model.spec().clone(), params).unwrap();
+    let rows = rows(&expected(family));
+    let input = Input::rows(&rows).unwrap();
+    let logits = model.forward(&input, None, &HookSet::new()).unwrap();
+    let columns = input.columns();
+    let mut sum = Tensor::zeros((), dtype, &Device::Cpu).unwrap();
+    for (b, row) in rows.iter().enumerate() {
+        let n = row.len() - 1;
+        let logits = logits.get(b).unwrap().narrow(0, columns - row.len(), n).unwrap();
+        let next = Tensor::new(&row[1..], &Device::Cpu).unwrap().unsqueeze(1).unwrap();
+        // exp(logit) stays finite in f32 for logits of 16.
+        let total = logits.exp().unwrap().sum(D::Minus1).unwrap().log().unwrap();
+        let chosen = logits.gather(&next, 1).unwrap().squeeze(1).unwrap();
+        sum = ((sum + total.sum_all().unwrap()).unwrap() - chosen.sum_all().unwrap()).unwrap();
+    }
+    let count: usize = rows.iter().map(|row| row.len() - 1).sum();
+    let loss = (sum / count as f64).unwrap();
+    (model, vars, loss)
+}
+
+#[test]
+fn loss_and_gradients() {
+    for family in FAMILIES {
+        let expected = expected(family);
+        for (dtype, bound) in [(DType::F64, 1e-5), (DType::F32, 1e-3)] {
+            let (_model, vars, loss) = loss(family, dtype);
+            let off = distance(&loss.reshape(1).unwrap().to_dtype(DType::F64).unwrap(), &expected["loss"]);
+            assert!(off < 1e-4, "{family} {dtype:?} loss: {off:e}");
+            let gradients = loss.backward().unwrap();
+            let mut compared = 0;
+            for (name, var) in &vars {
+                let gradient = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{family}: {name} got no gradient"));
+                // transformers 5 calls mixtral's router otherwise in memory than in the file.
+                let theirs = name.replace("block_sparse_moe.gate", "mlp.gate");
+                let Some(expected) = expected.get(&format!("grad.{theirs}")) else { continue };
+                let expected = if gradient.dims() == expected.dims() { expected.clone() } else { expected.t().unwrap() };
+                let expected = expected.to_dtype(DType::F64).unwrap();
+                let off = distance(&gradient.to_dtype(DType::F64).unwrap(), &expected) / largest(&expected);
+                assert!(off <= bound, "{family} {dtype:?} {name}: {off:e}");
+                compared += 1;
+            }
+            assert!(compared >= 3, "{family}: {compared} gradients compared");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_gets_a_gradient() {
+    for family in FAMILIES {
+        let (_model, vars, loss) = loss(family, DType::F32);
+        let gradients = loss.backward().unwrap();
+        for (name, var) in &vars {
+            let gradient = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{family}: {name} got no gradient"));
+            let size = largest(&gradient.to_dtype(DType::F64).unwrap());
+            assert!(size > 0.0 && size.is_finite(), "{family} {name}: largest gradient {size}");
+        }
     }
 }
