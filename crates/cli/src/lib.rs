@@ -22,7 +22,7 @@ pub mod suggest;
 
 pub use args::{DeviceArg, Format, GlobalArgs, RunArgs};
 pub use failure::{Exit, Failure};
-pub use output::Answer;
+pub use output::{Answer, write_file};
 
 use std::process::ExitCode;
 

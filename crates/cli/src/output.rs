@@ -1,7 +1,9 @@
 //! Answers on stdout, failures on stderr.
 
 use std::{
+    fs::{self, File},
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -38,6 +40,24 @@ impl Answer {
         let text = text.into();
         Self { json: json!({ "text": text }), text, exit: Exit::Done }
     }
+}
+
+/// Writes a file that a command was asked for: aside first, synced, then renamed, so that nobody sees half of it.
+///
+/// # Errors
+/// Exit code 1, naming the path; whatever stood there is as it was.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".tmp-{}", std::process::id()));
+    let aside = path.with_file_name(name);
+    let written = File::create(&aside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&aside, path));
+    written.map_err(|error| {
+        // Best effort: the write's own error is the one to tell.
+        let _ = fs::remove_file(&aside);
+        Failure::running(format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 pub(crate) fn print(answer: &Answer, format: Format) -> ExitCode {

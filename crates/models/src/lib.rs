@@ -1,4 +1,4 @@
-//! Models on candle: the vision networks of the federated experiments.
+//! Models on candle: decoder-only language models ([`lm`]) and the vision networks of the federated experiments.
 //!
 //! [`VisionModel`] is an image classifier whose weights are one flat `f32` vector, as federated learning wants them:
 //! parameters in name order, gradients into a slice of the same layout. [`ModelSpec`] is the table `[model]` of a
@@ -36,6 +36,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod error;
 mod graph;
 pub mod lm;

@@ -32,6 +32,9 @@ pub enum Command {
     /// Federated learning: train, attack, defend, measure.
     #[command(name = "fl-core", visible_alias = "fl", subcommand, arg_required_else_help = true)]
     FlCore(ashlar_fl_core::cli::Command),
+    /// Language models: look into checkpoints, compute logits, compare with a reference.
+    #[command(subcommand, arg_required_else_help = true)]
+    Models(ashlar_models::cli::Command),
     /// Sparsify vectors and sketch them, list the kernels, measure them.
     Kernels(ashlar_kernels::cli::Command),
     /// List, fetch and look at data sets.
@@ -83,6 +86,7 @@ fn dispatch(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(command) => run::run(command, &stages()),
         Command::Reproduce(command) => reproduce::run(command, cli.global.format, &stages()),
         Command::FlCore(command) => ashlar_fl_core::cli::run(command, &cli.global),
+        Command::Models(command) => ashlar_models::cli::run(command, &cli.global),
         Command::Kernels(command) => ashlar_kernels::cli::run(command, &cli.global),
         Command::Data(command) => ashlar_data::cli::run(command, &cli.global),
         Command::Doctor(_) => doctor::run(),

@@ -226,7 +226,11 @@ impl Block {
             Qkv::Separate(parts) => [parts[0].forward(x)?, parts[1].forward(x)?, parts[2].forward(x)?],
             Qkv::Fused(all) => {
                 let all = all.forward(x)?;
-                [all.narrow(2, 0, q_width)?, all.narrow(2, q_width, kv_width)?, all.narrow(2, q_width + kv_width, kv_width)?]
+                [
+                    all.narrow(2, 0, q_width)?,
+                    all.narrow(2, q_width, kv_width)?,
+                    all.narrow(2, q_width + kv_width, kv_width)?,
+                ]
             }
         };
         if spec.qk_norm == QkNorm::Whole {

@@ -4,7 +4,7 @@
 //! slide a window, what a missing key of `config.json` means. [`FAMILIES`] holds it; everything else is one
 //! implementation. The defaults are those of the classes in `transformers` 5, since a file that omits a key means them.
 
-use Family::*;
+use Family::{Gemma2, Gpt2, Llama, Mistral, Mixtral, Olmo, Olmo2, Olmoe, Qwen2, Qwen2Moe, Qwen3, Qwen3Moe};
 
 /// A family, by the `model_type` of its `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

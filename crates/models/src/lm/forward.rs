@@ -67,9 +67,10 @@ impl Model {
         input.check(spec, &past)?;
         let positions = input.positions(&past);
         let columns = past.first().map_or(0, Vec::len);
-        let real: Vec<Vec<bool>> = match past.is_empty() {
-            true => input.real.clone(),
-            false => past.iter().zip(&input.real).map(|(past, new)| [past.as_slice(), new].concat()).collect(),
+        let real: Vec<Vec<bool>> = if past.is_empty() {
+            input.real.clone()
+        } else {
+            past.iter().zip(&input.real).map(|(past, new)| [past.as_slice(), new].concat()).collect()
         };
         let mut windows = spec.window.clone();
         windows.sort_unstable();

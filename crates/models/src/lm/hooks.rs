@@ -131,8 +131,11 @@ impl HookPoint {
         if layer < spec.n_layers && self.layer.is_some() == self.site.info().layered && self.site.exists(spec, layer) {
             return Ok(());
         }
-        let mut known: Vec<String> = SITES.iter().filter(|i| (0..spec.n_layers).any(|l| i.site.exists(spec, l)))
-            .map(|i| i.name.to_owned()).collect();
+        let mut known: Vec<String> = SITES
+            .iter()
+            .filter(|i| (0..spec.n_layers).any(|l| i.site.exists(spec, l)))
+            .map(|i| i.name.to_owned())
+            .collect();
         known.sort();
         Err(Error::NoSite { point: self.to_string(), layers: spec.n_layers, known })
     }

@@ -71,6 +71,11 @@ impl Input {
         self.real.iter().map(|row| row.iter().filter(|&&real| real).count()).collect()
     }
 
+    /// Row by row, whether a column is a token.
+    pub fn is_token(&self) -> impl Iterator<Item = bool> + '_ {
+        self.real.iter().flatten().copied()
+    }
+
     /// Ids in range, rows not longer than the model reads; `past` as in [`Self::positions`].
     pub(super) fn check(&self, spec: &ModelSpec, past: &[Vec<bool>]) -> Result<()> {
         for (row, ids) in self.ids.iter().enumerate() {
@@ -105,7 +110,10 @@ impl Input {
     }
 
     pub(super) fn tensor(&self, device: &Device) -> Result<Tensor> {
-        let flat: Vec<u32> = self.ids.iter().zip(&self.real)
+        let flat: Vec<u32> = self
+            .ids
+            .iter()
+            .zip(&self.real)
             .flat_map(|(ids, real)| ids.iter().zip(real).map(|(&id, &real)| if real { id } else { 0 }))
             .collect();
         Ok(Tensor::from_vec(flat, (self.batch(), self.columns()), device)?)

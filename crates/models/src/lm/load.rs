@@ -63,6 +63,16 @@ pub fn read_params(folder: &Path, spec: &mut ModelSpec, dtype: DType, device: &D
     Ok(params)
 }
 
+/// Bytes of a checkpoint's safetensors files.
+///
+/// # Errors
+/// Where one is missing.
+pub fn checkpoint_bytes(folder: &Path) -> Result<u64> {
+    let size =
+        |path: PathBuf| std::fs::metadata(&path).map(|file| file.len()).map_err(|source| unreadable(&path, source));
+    shards(folder)?.into_iter().map(size).sum()
+}
+
 fn unreadable(path: &Path, source: std::io::Error) -> Error {
     if source.kind() == std::io::ErrorKind::NotFound {
         Error::NoCheckpoint { path: path.to_owned() }
@@ -175,9 +185,15 @@ fn float(dtype: Dtype) -> Option<DType> {
 
 /// What becomes of a tensor in a file.
 enum Part {
-    Whole { transposed: bool },
+    Whole {
+        transposed: bool,
+    },
     /// Rows from..to of expert e of a fused tensor [E, rows, in].
-    Expert { e: usize, from: usize, to: usize },
+    Expert {
+        e: usize,
+        from: usize,
+        to: usize,
+    },
 }
 
 impl Part {
@@ -253,8 +269,7 @@ impl<'a> Plan<'a> {
     /// The name with the prefix that base models leave out, and mixtral's newer name of its router.
     fn canonical(&self, raw: &str) -> String {
         let prefix = names::base_prefix(self.spec.family);
-        let name =
-            if raw.starts_with(prefix) || raw == HEAD { raw.to_owned() } else { format!("{prefix}{raw}") };
+        let name = if raw.starts_with(prefix) || raw == HEAD { raw.to_owned() } else { format!("{prefix}{raw}") };
         if self.spec.family == Family::Mixtral && name.ends_with(".mlp.gate.weight") {
             return name.replace(".mlp.gate.weight", ".block_sparse_moe.gate.weight");
         }
@@ -293,8 +308,7 @@ impl<'a> Plan<'a> {
     fn finish(&mut self, folder: &Path) -> Result<()> {
         let table = names::embedding(self.spec.family);
         for (name, param) in &self.wanted {
-            let replaced = self.spec.tied
-                && (name == HEAD || (name == table && self.found.contains(HEAD)));
+            let replaced = self.spec.tied && (name == HEAD || (name == table && self.found.contains(HEAD)));
             if !self.found.contains(name) && !replaced {
                 self.problems.push(format!("{name}: missing; the model needs {:?}", param.file_shape()));
             }

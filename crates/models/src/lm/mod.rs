@@ -18,6 +18,6 @@ pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
 pub use family::{Family, NormKind, NormPlace, QkNorm, RmsWeight};
 pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, SITES, Site, SiteInfo};
 pub use input::Input;
-pub use load::{Params, read_config, read_params};
+pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};

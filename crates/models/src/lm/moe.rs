@@ -31,7 +31,12 @@ impl SparseMlp {
         let shared = match moe.shared {
             None => None,
             Some(_) => Some((
-                DenseMlp::gated(params, &format!("{block}.shared_expert"), ["gate_proj", "up_proj", "down_proj"], false)?,
+                DenseMlp::gated(
+                    params,
+                    &format!("{block}.shared_expert"),
+                    ["gate_proj", "up_proj", "down_proj"],
+                    false,
+                )?,
                 Linear::new(params, &format!("{block}.shared_expert_gate"), false)?,
             )),
         };

@@ -51,7 +51,11 @@ impl ParamInfo {
 /// All parameters in the order of the forward pass; a tied head is not listed.
 pub fn parameters(spec: &ModelSpec) -> Vec<ParamInfo> {
     let mut list = List(Vec::new());
-    if spec.family == Family::Gpt2 { gpt2(spec, &mut list) } else { rotary(spec, &mut list) }
+    if spec.family == Family::Gpt2 {
+        gpt2(spec, &mut list);
+    } else {
+        rotary(spec, &mut list);
+    }
     list.0
 }
 

@@ -6,8 +6,19 @@ use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
 
 pub const FAMILIES: &[&str] = &[
-    "llama", "llama-tied", "mistral", "qwen2", "qwen3", "gemma2", "olmo", "olmo2", "gpt2", "mixtral", "qwen2_moe",
-    "qwen3_moe", "olmoe",
+    "llama",
+    "llama-tied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "olmo",
+    "olmo2",
+    "gpt2",
+    "mixtral",
+    "qwen2_moe",
+    "qwen3_moe",
+    "olmoe",
 ];
 
 pub fn fixture(family: &str, file: &str) -> PathBuf {

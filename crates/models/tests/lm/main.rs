@@ -1,6 +1,10 @@
 //! The language models against `transformers` (`scripts/fixtures/models.py`).
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
 mod checkpoint;
+#[cfg(feature = "cli")]
+mod command;
+mod loading;
+mod mutations;
 mod parity;

@@ -3,7 +3,6 @@ use candle_core::{D, DType, Device, Tensor, Var};
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, rows};
 
-
 fn load(family: &str, dialect: u8, dtype: DType) -> Model {
     let folder = checkpoint(family, dialect);
     Model::load(folder.path(), dtype, &Device::Cpu).unwrap_or_else(|error| panic!("{family}: {error}"))
@@ -170,11 +169,13 @@ fn loss_and_gradients() {
             let gradients = loss.backward().unwrap();
             let mut compared = 0;
             for (name, var) in &vars {
-                let gradient = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{family}: {name} got no gradient"));
+                let gradient =
+                    gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{family}: {name} got no gradient"));
                 // transformers 5 calls mixtral's router otherwise in memory than in the file.
                 let theirs = name.replace("block_sparse_moe.gate", "mlp.gate");
                 let Some(expected) = expected.get(&format!("grad.{theirs}")) else { continue };
-                let expected = if gradient.dims() == expected.dims() { expected.clone() } else { expected.t().unwrap() };
+                let expected =
+                    if gradient.dims() == expected.dims() { expected.clone() } else { expected.t().unwrap() };
                 let expected = expected.to_dtype(DType::F64).unwrap();
                 let off = distance(&gradient.to_dtype(DType::F64).unwrap(), &expected) / largest(&expected);
                 assert!(off <= bound, "{family} {dtype:?} {name}: {off:e}");

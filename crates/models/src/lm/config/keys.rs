@@ -44,7 +44,7 @@ impl<'a> Keys<'a> {
     /// A size or count up to 2³¹, so that products of two stay far from overflow.
     pub fn size(&self, key: &str) -> Result<Key<usize>> {
         self.get(key, "an integer from 0 to 2147483647", |value| {
-            value.as_u64().filter(|&n| n <= i32::MAX as u64).map(|n| n as usize)
+            value.as_u64().and_then(|n| i32::try_from(n).ok()).map(|n| n as usize)
         })
     }
 
@@ -55,6 +55,12 @@ impl<'a> Keys<'a> {
             Some(n) => Ok(n),
             None => Err(Error::ConfigMissing { key }),
         }
+    }
+
+    /// A number of layers: a list of parameters is made for each, so a hostile file may not ask for billions.
+    pub fn layers(&self, key: &'static str) -> Result<usize> {
+        let n = self.shape(key)?;
+        if n > 10_000 { Err(wrong(key, &self.0[key], "at most 10000 layers")) } else { Ok(n) }
     }
 
     pub fn number(&self, key: &str) -> Result<Key<f64>> {

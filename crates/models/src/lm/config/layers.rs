@@ -41,7 +41,11 @@ pub(super) fn windows(keys: &Keys, row: &FamilyRow, n_layers: usize) -> Result<V
         WindowRule::AllIfUsed => return all(if used()? { size(Some(4096))? } else { None }),
         WindowRule::Even => size(Some(4096))?,
         WindowRule::FromMaxWindowLayers | WindowRule::EvenBelowMaxWindowLayers => {
-            if used()? { size(Some(4096))? } else { None }
+            if used()? {
+                size(Some(4096))?
+            } else {
+                None
+            }
         }
     };
     let max = keys.size("max_window_layers")?.or(28, 28);
@@ -94,6 +98,9 @@ pub(super) fn experts(
             return Ok(vec![None; n_layers]);
         }
         return Err(wrong("num_local_experts", &Value::from(0), "at least 1"));
+    }
+    if experts > 10_000 || experts * n_layers > 1_000_000 {
+        return Err(wrong("num_local_experts", &Value::from(experts), "at most 10000 a layer and a million in all"));
     }
     let top_k = keys.size("num_experts_per_tok")?.or(rule.top_k, rule.top_k);
     if top_k == 0 || top_k > experts {

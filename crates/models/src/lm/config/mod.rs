@@ -137,7 +137,9 @@ impl ModelSpec {
 
     /// Parameters in all, a tied head counted once.
     pub fn num_params(&self) -> u64 {
-        super::names::parameters(self).iter().map(|p| p.shape.iter().map(|&n| n as u64).product::<u64>()).sum()
+        let of = |p: super::names::ParamInfo| p.shape.iter().map(|&n| n as u128).product::<u128>();
+        // A file may claim shapes whose product no machine holds.
+        u64::try_from(super::names::parameters(self).into_iter().map(of).sum::<u128>()).unwrap_or(u64::MAX)
     }
 
     /// Width of all query heads together.
@@ -215,7 +217,7 @@ fn dtype(keys: &Keys) -> Result<Option<String>> {
 fn read_rotary(keys: &Keys, row: &FamilyRow, map: &Map<String, Value>) -> Result<ModelSpec> {
     let mut warnings = Vec::new();
     let (d_model, n_layers, n_heads) =
-        (keys.shape("hidden_size")?, keys.shape("num_hidden_layers")?, keys.shape("num_attention_heads")?);
+        (keys.shape("hidden_size")?, keys.layers("num_hidden_layers")?, keys.shape("num_attention_heads")?);
     let n_kv = match keys.size("num_key_value_heads")? {
         Key::Is(n) => n,
         Key::Null => n_heads,
@@ -223,7 +225,11 @@ fn read_rotary(keys: &Keys, row: &FamilyRow, map: &Map<String, Value>) -> Result
         Key::Absent => return Err(Error::ConfigMissing { key: "num_key_value_heads" }),
     };
     if n_kv == 0 || n_heads % n_kv != 0 {
-        return Err(wrong("num_key_value_heads", &Value::from(n_kv), format!("a divisor of the {n_heads} query heads")));
+        return Err(wrong(
+            "num_key_value_heads",
+            &Value::from(n_kv),
+            format!("a divisor of the {n_heads} query heads"),
+        ));
     }
     let head_dim = match keys.size("head_dim")?.ok().or(row.head_dim.filter(|_| !map.contains_key("head_dim"))) {
         Some(n) => n,
@@ -299,7 +305,7 @@ fn read_rotary(keys: &Keys, row: &FamilyRow, map: &Map<String, Value>) -> Result
 
 fn read_gpt2(keys: &Keys, map: &Map<String, Value>) -> Result<ModelSpec> {
     let row = Family::Gpt2.row();
-    let (d_model, n_layers, n_heads) = (keys.shape("n_embd")?, keys.shape("n_layer")?, keys.shape("n_head")?);
+    let (d_model, n_layers, n_heads) = (keys.shape("n_embd")?, keys.layers("n_layer")?, keys.shape("n_head")?);
     if d_model % n_heads != 0 {
         return Err(wrong("n_embd", &Value::from(d_model), format!("a multiple of the {n_heads} heads")));
     }

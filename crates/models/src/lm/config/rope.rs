@@ -76,7 +76,8 @@ impl RopeSpec {
             None => table.text("type")?.or("default", "default"),
         };
         let need = |key: &'static str| -> Result<f64> {
-            let missing = || wrong(&format!("{name}.{key}"), &Value::Null, format!("a number above 0 ({kind} needs it)"));
+            let missing =
+                || wrong(&format!("{name}.{key}"), &Value::Null, format!("a number above 0 ({kind} needs it)"));
             table.positive(key)?.ok().ok_or_else(missing)
         };
         let scaling = match kind {
@@ -118,12 +119,7 @@ mod tests {
     fn llama3_bands() {
         let spec = RopeSpec {
             theta: 1e4,
-            scaling: RopeScaling::Llama3 {
-                factor: 8.0,
-                low_freq_factor: 1.0,
-                high_freq_factor: 4.0,
-                original: 16.0,
-            },
+            scaling: RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 16.0 },
         };
         let plain = RopeSpec { scaling: RopeScaling::Default, ..spec }.inverse_frequencies(16);
         let scaled = spec.inverse_frequencies(16);

@@ -1,0 +1,94 @@
+//! The command line: `ashlar models …` and the binary `ashlar-models`.
+
+mod inspect;
+mod logits;
+mod verify;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use ashlar_cli::{Answer, Failure, GlobalArgs};
+use candle_core::{DType, Device};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::lm::Model;
+
+/// Language models: look into checkpoints, compute logits, compare with a reference.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Say what a checkpoint is: family, shapes, experts, windows, hook points.
+    #[command(after_help = inspect::EXAMPLE)]
+    Inspect(inspect::InspectArgs),
+    /// Write the logits of token ids at all positions.
+    #[command(after_help = logits::EXAMPLE)]
+    Logits(logits::LogitsArgs),
+    /// Compare a checkpoint's logits with those of another program.
+    #[command(after_help = verify::EXAMPLE)]
+    Verify(verify::VerifyArgs),
+}
+
+/// A checkpoint and how to load it.
+#[derive(Args, Debug)]
+struct LoadArgs {
+    /// Checkpoint folder: config.json and safetensors.
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Arithmetic and storage of the weights.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    dtype: Precision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    F32,
+    Bf16,
+    F16,
+    F64,
+}
+
+impl LoadArgs {
+    fn load(&self) -> Result<Model, Failure> {
+        let dtype = match self.dtype {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+            Precision::F16 => DType::F16,
+            Precision::F64 => DType::F64,
+        };
+        let model = Model::load(&self.path, dtype, &Device::Cpu)?;
+        for warning in &model.spec().warnings {
+            tracing::warn!("{}: {warning}", self.path.display());
+        }
+        Ok(model)
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// With the exit code that the command asks for.
+pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
+    match command {
+        Command::Inspect(args) => inspect::run(args),
+        Command::Logits(args) => logits::run(args),
+        Command::Verify(args) => verify::run(args),
+    }
+}
+
+#[derive(Parser, Debug)]
+#[command(name = "ashlar-models", version, about = "Language models: look into checkpoints, compute logits, compare.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+/// The binary's `main`.
+pub fn main() -> ExitCode {
+    ashlar_cli::main(|cli: &Cli| &cli.global, |cli| run(&cli.command, &cli.global))
+}
+
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Self {
+        Self::from_error(&error, error.is_input())
+    }
+}
