@@ -171,6 +171,24 @@ pub enum Error {
         /// The model's positions.
         max: usize,
     },
+    /// A setting outside its range.
+    #[error("{name} = {found}: it must be {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The range.
+        expected: String,
+    },
+    /// Logits that are no numbers.
+    #[error("row {row}, new token {step}: the logits are not finite; the weights or an edit make the model overflow")]
+    NonFinite {
+        /// The row.
+        row: usize,
+        /// The new token.
+        step: usize,
+    },
     /// A hook point that the model doesn't have.
     #[error("{point}: this model of {layers} layers has no such site; its sites are {}", known.join(", "))]
     NoSite {
@@ -206,7 +224,7 @@ impl Error {
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Candle(_))
+        !matches!(self, Self::Io { .. } | Self::Candle(_) | Self::NonFinite { .. })
     }
 }
 

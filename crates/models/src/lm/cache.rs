@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Keys and values of every layer for the columns read so far, and which of these are padding.
 ///
@@ -55,6 +55,25 @@ impl KvCache {
         for row in &mut self.real {
             row.truncate(columns);
         }
+    }
+
+    /// Keeps these rows, in this order.
+    ///
+    /// # Errors
+    /// Where a row isn't there.
+    pub fn retain_rows(&mut self, rows: &[usize]) -> Result<()> {
+        let found = self.real.len();
+        if let Some(&row) = rows.iter().find(|&&row| row >= found) {
+            return Err(Error::Length { what: "the cache's batch", expected: row + 1, found });
+        }
+        self.real = rows.iter().map(|&row| self.real[row].clone()).collect();
+        let index: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        for layer in &mut self.layers {
+            let index = Tensor::new(index.as_slice(), layer.k.device())?;
+            layer.k = layer.k.index_select(&index, 0)?;
+            layer.v = layer.v.index_select(&index, 0)?;
+        }
+        Ok(())
     }
 
     /// Appends a layer's new keys and values [B, Hkv, T, hd] and returns all of them.

@@ -5,6 +5,7 @@
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+mod generation;
 mod loading;
 mod mutations;
 mod parity;
