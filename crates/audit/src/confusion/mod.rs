@@ -14,10 +14,7 @@
 
 mod bayes;
 
-use ashlar_stats::{special::normal_quantile, tradeoff};
-fn clopper_pearson_upper(k: u64, n: u64, a: f64) -> Result<f64> {
-    Ok(if k == n { 1.0 } else { 1.0 - ashlar_stats::special::beta_inc_inv((n - k) as f64, k as f64 + 1.0, a) })
-}
+use ashlar_stats::{interval::clopper_pearson_upper, special::normal_quantile, tradeoff};
 
 use crate::{
     Bound, Error, Method, Result, Validity,
