@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 /// How a bound is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Method {
     /// One training run, binomial tail (Steinke, Nasr, Jagielski 2023).
     OneRun,
@@ -57,6 +58,28 @@ impl Method {
 
     pub(crate) fn check_delta(self, delta: f64) -> crate::Result<()> {
         if self.is_gaussian() { crate::error::check_gaussian_delta(delta) } else { crate::error::check_delta(delta) }
+    }
+}
+
+/// Which datasets the audit told apart: what a canary's coin decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Adjacency {
+    /// The canary's record was present or absent (or zeroed out).
+    #[default]
+    AddRemove,
+    /// The canary's record was one of a pair, as with gradients ±g.
+    ReplaceOne,
+}
+
+impl Adjacency {
+    /// As the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AddRemove => "add-remove",
+            Self::ReplaceOne => "replace-one",
+        }
     }
 }
 

@@ -87,6 +87,12 @@ pub(crate) fn optional(x: Option<f64>) -> Value {
     x.map_or(Value::Null, number)
 }
 
+/// Rows of name and value, aligned.
+pub(crate) fn table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
 #[derive(Parser, Debug)]
 #[command(
     name = "ashlar-audit",

@@ -53,10 +53,14 @@ pub fn beta_inc_inv(a: f64, b: f64, p: f64) -> f64 {
 
 /// x^a·y^b / B(a, b), y = 1 − x, in Loader's saddle-point form; `gap` is a − (a + b)·x.
 fn kernel(a: f64, b: f64, x: f64, y: f64, gap: f64) -> f64 {
+    ln_kernel(a, b, x, y, gap).exp()
+}
+
+fn ln_kernel(a: f64, b: f64, x: f64, y: f64, gap: f64) -> f64 {
     let n = a + b;
     let exponent =
         stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * x, gap) - deviance(b, n * y, -gap);
-    (a * (b / n)).sqrt() * (exponent - HALF_LN_2PI).exp()
+    0.5 * (a * (b / n)).ln() + exponent - HALF_LN_2PI
 }
 
 /// a − (a + b)·x with one rounding, from whichever of x and y = 1 − x is known better.
@@ -142,11 +146,13 @@ pub(crate) fn beta_inc_inv_pair(a: f64, b: f64, p: f64, q: f64) -> (f64, f64) {
     for _ in 0..200 {
         let (x, y) = (1.0 / (1.0 + (-t).exp()), 1.0 / (1.0 + t.exp()));
         let gap = gap(a, b, x, y);
-        let kernel = kernel(a, b, x, y, gap);
+        // In logarithms: the first steps may go to where the kernel underflows.
+        let ln_kernel = ln_kernel(a, b, x, y, gap);
         let (value, slope) = if gap >= 0.0 {
             let fraction = fraction(a, b, x, gap);
-            (kernel.ln() - fraction.ln(), fraction)
+            (ln_kernel - fraction.ln(), fraction)
         } else {
+            let kernel = ln_kernel.exp();
             let low = 1.0 - kernel / fraction(b, a, y, -gap);
             (low.ln(), kernel / low)
         };
