@@ -4,6 +4,7 @@
 //! scores fall together. Nothing is interpolated: a true-positive rate at a target is reached by a threshold that
 //! exists, and a target below 1/n₀ can't be resolved with n₀ non-members at all.
 
+use ashlar_stats::rank::auroc;
 use serde::Serialize;
 
 use crate::{Error, Result, ScoreSet};
@@ -43,6 +44,7 @@ pub struct Roc {
     members: u64,
     nonmembers: u64,
     auc: f64,
+    auc_interval: Option<[f64; 2]>,
 }
 
 impl Roc {
@@ -68,7 +70,9 @@ impl Roc {
             points.push(OperatingPoint { threshold: tied[0].0, tp, fp, tpr, fpr });
         }
         let auc = area(&points, members, nonmembers);
-        Ok(Self { points, members, nonmembers, auc })
+        let (scores, labels): (Vec<f64>, Vec<bool>) = all.into_iter().unzip();
+        let auc_interval = auroc(&scores, &labels).ok().filter(|a| a.se > 0.0).map(|a| [a.low, a.high]);
+        Ok(Self { points, members, nonmembers, auc, auc_interval })
     }
 
     /// Every threshold, from "nobody" (an infinite one) to "everybody".
@@ -89,6 +93,12 @@ impl Roc {
     /// Probability that a member's score beats a non-member's, ties counted ½.
     pub fn auc(&self) -> f64 {
         self.auc
+    }
+
+    /// DeLong's 95% interval of the AUC, from two scores a side on; none where its standard error is 0 (a perfect
+    /// separation), since it would then say that nothing is uncertain.
+    pub fn auc_interval(&self) -> Option<[f64; 2]> {
+        self.auc_interval
     }
 
     /// Largest ½·(TPR + 1 − FPR) over the thresholds, and the point that has it.
@@ -168,9 +178,7 @@ impl Roc {
                 let tpr = (before.tpr + share * (next.tpr - before.tpr)).clamp(single, next.tpr);
                 AtFpr { target, tpr: Some(tpr), threshold: None, fpr: Some(target) }
             }
-            _ => {
-                AtFpr { target, tpr: Some(before.tpr), threshold: Some(before.threshold), fpr: Some(before.fpr) }
-            }
+            _ => AtFpr { target, tpr: Some(before.tpr), threshold: Some(before.threshold), fpr: Some(before.fpr) },
         })
     }
 
@@ -197,9 +205,7 @@ impl Roc {
 
 /// Area under the curve by trapezoids, which count ties ½; in integers up to the last division.
 fn area(points: &[OperatingPoint], members: u64, nonmembers: u64) -> f64 {
-    let doubled: u128 = points
-        .windows(2)
-        .map(|pair| u128::from(pair[1].fp - pair[0].fp) * u128::from(pair[0].tp + pair[1].tp))
-        .sum();
+    let doubled: u128 =
+        points.windows(2).map(|pair| u128::from(pair[1].fp - pair[0].fp) * u128::from(pair[0].tp + pair[1].tp)).sum();
     doubled as f64 / (2.0 * members as f64 * nonmembers as f64)
 }

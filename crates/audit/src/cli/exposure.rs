@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{OutArgs, save, scores_file};
-use crate::exposure;
+use crate::exposure::{self, SkewNormal};
 
 pub(super) const EXAMPLE: &str = "\
 Examples:
@@ -59,19 +59,15 @@ pub(super) fn run(args: &ExposureArgs) -> Result<Answer, Failure> {
         (None, Some(_), ..) => Err(Failure::usage("--candidates needs --rank beside it")),
         (.., Some(_), None) => Err(Failure::usage("--canary-score needs --reference-scores beside it")),
         (.., None, Some(_)) => Err(Failure::usage("--reference-scores needs --canary-score beside it")),
-        _ => Err(Failure::usage(
-            "exposure needs --rank and --candidates, or --canary-score and --reference-scores",
-        )),
+        _ => Err(Failure::usage("exposure needs --rank and --candidates, or --canary-score and --reference-scores")),
     }?;
     save(answer, args.output.out.as_deref())
 }
 
 fn by_rank(rank: u64, candidates: u64) -> Result<Answer, Failure> {
     let bits = exposure::exposure(rank, candidates)?;
-    Ok(Answer::new(
-        json!({ "exposure": bits, "rank": rank, "candidates": candidates, "estimator": "rank" }),
-        format!("exposure {bits:.6} bits: rank {rank} of {candidates}"),
-    ))
+    let json = json!({ "exposure": bits, "rank": rank, "candidates": candidates, "estimator": "rank" });
+    Ok(answer(json, format!("exposure {bits:.6} bits: rank {rank} of {candidates}"), None))
 }
 
 fn by_scores(canary: f64, references: &[f64], estimator: Estimator) -> Result<Answer, Failure> {
@@ -80,31 +76,39 @@ fn by_scores(canary: f64, references: &[f64], estimator: Estimator) -> Result<An
     Ok(match estimator {
         Estimator::Rank => {
             let bits = exposure::exposure_among(canary, references)?;
-            let mut notes = Vec::new();
-            if rank > candidates as u64 {
-                notes.push("the canary is none of the reference scores and loses to all: rank |R| + 1");
-            }
-            let mut text = format!("exposure {bits:.6} bits: rank {rank} of {candidates}");
-            notes.iter().for_each(|note| text.push_str(&format!("\nnote: {note}")));
-            Answer::new(
-                json!({
-                    "exposure": bits, "rank": rank, "candidates": candidates, "estimator": "rank", "notes": notes,
-                }),
-                text,
+            let note = (rank > candidates as u64)
+                .then_some("the canary is none of the reference scores and loses to all: its rank is |R| + 1");
+            answer(
+                json!({ "exposure": bits, "rank": rank, "candidates": candidates, "estimator": "rank" }),
+                format!("exposure {bits:.6} bits: rank {rank} of {candidates}"),
+                note,
             )
         }
         Estimator::SkewNormal => {
             let (bits, fit) = exposure::exposure_by_skew_normal(canary, references)?;
-            Answer::new(
+            let SkewNormal { location, scale, shape } = fit.distribution;
+            let note = fit.penalised.then_some(
+                "the likelihood has no maximum at a finite shape; a penalty on the shape decided it: give more scores",
+            );
+            answer(
                 json!({
                     "exposure": bits, "rank": rank, "candidates": candidates, "estimator": "skew-normal", "fit": fit,
                 }),
                 format!(
-                    "exposure {bits:.6} bits by a skew-normal distribution (location {:.6}, scale {:.6}, shape {:.4}) \
-                     fitted to {candidates} reference scores, among which the canary has rank {rank}",
-                    fit.location, fit.scale, fit.shape
+                    "exposure {bits:.6} bits by a skew-normal distribution (location {location:.6}, scale \
+                     {scale:.6}, shape {shape:.4}) fitted to {candidates} reference scores, among which the canary \
+                     has rank {rank}"
                 ),
+                note,
             )
         }
     })
+}
+
+fn answer(mut json: serde_json::Value, mut text: String, note: Option<&str>) -> Answer {
+    json["notes"] = note.into_iter().collect();
+    if let Some(note) = note {
+        text.push_str(&format!("\nnote: {note}"));
+    }
+    Answer::new(json, text)
 }

@@ -89,7 +89,7 @@ pub(super) fn run(args: &RocArgs) -> Result<Answer, Failure> {
     }
     let (accuracy, point) = roc.balanced_accuracy();
     let json = json!({
-        "auc": roc.auc(),
+        "auc": roc.auc(), "auc_interval": roc.auc_interval(),
         "tpr": first.tpr, "threshold": optional(first.threshold), "fpr": first.fpr, "target_fpr": first.target,
         "at": rates.iter().map(rate_json).collect::<Vec<_>>(),
         "balanced_accuracy": accuracy, "balanced_threshold": number(point.threshold),
@@ -112,10 +112,11 @@ fn point_json(point: &OperatingPoint) -> serde_json::Value {
 
 fn text(roc: &Roc, rates: &[AtFpr], notes: &[String]) -> String {
     let (accuracy, point) = roc.balanced_accuracy();
+    let interval = roc.auc_interval().map_or_else(String::new, |[low, high]| format!(" (95%: {low:.6} to {high:.6})"));
     let mut lines = vec![
         format!("members            {}", roc.members()),
         format!("non-members        {}", roc.nonmembers()),
-        format!("AUC                {:.6}", roc.auc()),
+        format!("AUC                {:.6}{}", roc.auc(), interval),
         format!("balanced accuracy  {accuracy:.6} at score >= {}, the best threshold", point.threshold),
     ];
     for rate in rates {
@@ -124,7 +125,7 @@ fn text(roc: &Roc, rates: &[AtFpr], notes: &[String]) -> String {
             (Some(tpr), None) => format!("{tpr:.6} on the hull, between two thresholds"),
             (None, _) => "not resolvable".to_owned(),
         };
-        lines.push(format!("TPR at FPR <= {:<5}{found}", rate.target));
+        lines.push(format!("{:<17}  {found}", format!("TPR at FPR <= {}", rate.target)));
     }
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
@@ -133,10 +134,8 @@ fn text(roc: &Roc, rates: &[AtFpr], notes: &[String]) -> String {
 /// The curve as the steps that it is, from 1/n₀ to 1 on log axes.
 fn plot(roc: &Roc, with_hull: bool) -> LinePlot {
     let least = roc.smallest_fpr();
-    let mut curves = vec![
-        Curve::new("scores", steps(roc.curve(), least)),
-        Curve::new("chance", [(least, least), (1.0, 1.0)]),
-    ];
+    let mut curves =
+        vec![Curve::new("scores", steps(roc.curve(), least)), Curve::new("chance", [(least, least), (1.0, 1.0)])];
     if with_hull {
         curves.insert(1, Curve::new("hull", chords(&roc.hull(), least)));
     }

@@ -232,8 +232,7 @@ pub(super) fn run(args: &ScoreArgs) -> Result<Answer, Failure> {
     args.check(&method)?;
     let mut stats = args.token_stats();
     if let Some(file) = &args.text {
-        let text =
-            std::fs::read(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
+        let text = std::fs::read(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
         stats.zlib_bytes = Some(compressed_len(&text));
     }
     let score = args.score(&stats)?;

@@ -6,7 +6,7 @@
 
 mod skew_normal;
 
-pub use skew_normal::SkewNormal;
+pub use skew_normal::{Fit, SkewNormal};
 
 use std::f64::consts::LN_2;
 
@@ -51,11 +51,11 @@ pub fn exposure_among(canary: f64, references: &[f64]) -> Result<f64> {
 ///
 /// # Errors
 /// As [`rank`] and [`SkewNormal::fit`].
-pub fn exposure_by_skew_normal(canary: f64, references: &[f64]) -> Result<(f64, SkewNormal)> {
+pub fn exposure_by_skew_normal(canary: f64, references: &[f64]) -> Result<(f64, Fit)> {
     check_finite("canary-score", &[canary])?;
     let fit = SkewNormal::fit(references)?;
     // -0 where the canary loses to everything.
-    let bits = -fit.ln_sf(canary) / LN_2 + 0.0;
+    let bits = -fit.distribution.ln_sf(canary) / LN_2 + 0.0;
     if bits.is_finite() {
         Ok((bits, fit))
     } else {

@@ -19,10 +19,23 @@ pub struct SkewNormal {
     pub shape: f64,
 }
 
+/// A fit to a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Fit {
+    /// The fitted distribution.
+    #[serde(flatten)]
+    pub distribution: SkewNormal,
+    /// Whether the likelihood alone ran off to a half-normal distribution, so that the shape had to be held back.
+    pub penalised: bool,
+}
+
 /// ln √(2π).
 const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
-/// Where the likelihood rises with |α| without end (all values on one side), it has reached its limit long before.
-const LARGEST_SHAPE: f64 = 1e4;
+/// Beyond this |α| the likelihood of a small sample usually rises without end, towards a half-normal distribution whose
+/// other tail is empty.
+const LARGEST_SHAPE: f64 = 100.0;
+/// Azzalini and Arellano-Valle (2013): the likelihood less c₁·ln(1 + c₂·α²) has its maximum at a finite α.
+const PENALTY: (f64, f64) = (0.875_913, 0.856_250);
 /// Values that a fit of three numbers needs at least.
 const LEAST_VALUES: usize = 10;
 
@@ -34,11 +47,12 @@ impl SkewNormal {
     /// The maximum-likelihood fit: damped Newton steps with the exact gradient and Hessian on standardised values, from
     /// the moments' estimate and from both signs of α (α = 0 is a stationary point of every sample with no skewness).
     ///
-    /// |α| ends at 10⁴, where a sample asks for a half-normal distribution.
+    /// In small samples the likelihood often has no maximum at a finite α. Where |α| passes 100, the penalised
+    /// likelihood of Azzalini and Arellano-Valle (2013) is taken instead, and the fit says so.
     ///
     /// # Errors
     /// If there are fewer than 10 values, one isn't finite, or all are equal.
-    pub fn fit(values: &[f64]) -> Result<Self> {
+    pub fn fit(values: &[f64]) -> Result<Fit> {
         let list = "reference-scores";
         check_finite(list, values)?;
         if values.len() < LEAST_VALUES {
@@ -50,21 +64,35 @@ impl SkewNormal {
         let n = values.len() as f64;
         let centre = values.iter().map(|v| v / n).sum::<f64>();
         let spread = (values.iter().map(|v| (v - centre) * (v - centre) / n).sum::<f64>()).sqrt();
-        if !(spread > 0.0 && spread.is_finite()) {
+        let constant = values.iter().all(|&v| v == values[0]);
+        if constant || !(spread > 0.0 && spread.is_finite()) {
             return Err(Error::unusable(
-                format!("skew-normal on scores with spread {spread}"),
-                "constant scores have no distribution to fit",
+                "skew-normal on reference scores without a usable spread",
+                "a distribution is fitted to different scores of moderate size",
             ));
         }
         let x: Vec<f64> = values.iter().map(|v| (v - centre) / spread).collect();
         let skewness = x.iter().map(|v| v * v * v).sum::<f64>() / n;
-        let best = [Self::from_skewness(skewness), Self::from_skewness(0.5), Self::from_skewness(-0.5)]
-            .into_iter()
-            .map(|start| start.climb(&x))
-            .max_by(|a, b| a.1.total_cmp(&b.1));
-        // There are three starts.
-        let fit = best.map_or(Self::from_skewness(skewness), |(fit, _)| fit);
-        Ok(Self { location: centre + spread * fit.location, scale: spread * fit.scale, shape: fit.shape })
+        let mut fit = Self::best(&x, skewness, 0.0);
+        let penalised = fit.shape.abs() > LARGEST_SHAPE;
+        if penalised {
+            fit = Self::best(&x, skewness, 1.0);
+        }
+        let distribution =
+            Self { location: centre + spread * fit.location, scale: spread * fit.scale, shape: fit.shape };
+        Ok(Fit { distribution, penalised })
+    }
+
+    /// The highest of three climbs.
+    fn best(x: &[f64], skewness: f64, penalty: f64) -> Self {
+        let climb = |skewness| Self::from_skewness(skewness).climb(x, penalty);
+        let (mut best, mut height) = climb(skewness);
+        for (other, other_height) in [climb(0.5), climb(-0.5)] {
+            if other_height > height {
+                (best, height) = (other, other_height);
+            }
+        }
+        best
     }
 
     /// Mean 0, variance 1 and this skewness, as far as the family reaches (|γ₁| < 0.9953).
@@ -88,16 +116,24 @@ impl SkewNormal {
         x.iter().map(|&v| self.ln_pdf(v)).sum()
     }
 
-    /// Goes up the likelihood in (ξ, ln ω, α) until no step helps; also returns the likelihood.
-    fn climb(self, x: &[f64]) -> (Self, f64) {
-        let (mut at, mut height, mut damping) = (self, self.ln_likelihood(x), 1e-3);
+    /// What is climbed: the log-likelihood less `penalty` times the penalty on the shape.
+    fn height(&self, x: &[f64], penalty: f64) -> f64 {
+        self.ln_likelihood(x) - penalty * PENALTY.0 * (PENALTY.1 * self.shape * self.shape).ln_1p()
+    }
+
+    /// Goes up in (ξ, ln ω, α) until no step helps or the shape runs off; also returns the height.
+    fn climb(self, x: &[f64], penalty: f64) -> (Self, f64) {
+        let (mut at, mut height, mut damping) = (self, self.height(x, penalty), 1e-3);
         for _ in 0..500 {
-            let (gradient, hessian) = at.derivatives(x);
+            let (gradient, hessian) = at.derivatives(x, penalty);
             let moved = newton_step(gradient, hessian, damping).map(|step| at.moved(step));
-            let better = moved.map(|to| (to, to.ln_likelihood(x))).filter(|(_, h)| *h > height);
+            let better = moved.map(|to| (to, to.height(x, penalty))).filter(|(_, h)| *h > height);
             if let Some((to, higher)) = better {
                 (at, height) = (to, higher);
                 damping = f64::max(damping / 10.0, 1e-15);
+                if at.shape.abs() > LARGEST_SHAPE {
+                    break;
+                }
             } else {
                 damping *= 10.0;
                 if damping > 1e12 {
@@ -112,12 +148,12 @@ impl SkewNormal {
         Self {
             location: self.location + step[0],
             scale: self.scale * step[1].clamp(-1.0, 1.0).exp(),
-            shape: (self.shape + step[2]).clamp(-LARGEST_SHAPE, LARGEST_SHAPE),
+            shape: self.shape + step[2],
         }
     }
 
-    /// Gradient and Hessian of the log-likelihood in (ξ, ln ω, α).
-    fn derivatives(&self, x: &[f64]) -> ([f64; 3], [[f64; 3]; 3]) {
+    /// Gradient and Hessian of [`height`](Self::height) in (ξ, ln ω, α).
+    fn derivatives(&self, x: &[f64], penalty: f64) -> ([f64; 3], [[f64; 3]; 3]) {
         let (w, a) = (self.scale, self.shape);
         let (mut g, mut h) = ([0.0; 3], [[0.0; 3]; 3]);
         for &v in x {
@@ -136,6 +172,10 @@ impl SkewNormal {
             h[1][2] += -z * d1 - z * t * d2;
             h[2][2] += z * z * d2;
         }
+        let (c1, c2) = (penalty * PENALTY.0, PENALTY.1);
+        let denominator = 1.0 + c2 * a * a;
+        g[2] -= 2.0 * c1 * c2 * a / denominator;
+        h[2][2] -= 2.0 * c1 * c2 * (1.0 - c2 * a * a) / (denominator * denominator);
         (h[1][0], h[2][0], h[2][1]) = (h[0][1], h[0][2], h[1][2]);
         (g, h)
     }

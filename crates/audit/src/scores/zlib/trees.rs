@@ -138,7 +138,9 @@ impl Block {
             + distances.cost(&self.distances, distance_extra)
             + lengths.cost(&runs, code_extra)
             + 3 * sent as u64
-            + 5 + 5 + 4
+            + 5
+            + 5
+            + 4
     }
 }
 
