@@ -48,11 +48,8 @@ pub struct Roc {
 }
 
 impl Roc {
-    /// Sorts the scores once: O(n log n) time, O(distinct scores) memory.
-    ///
-    /// # Errors
-    /// None for a [`ScoreSet`], which has scores on both sides and all of them finite.
-    pub fn new(scores: &ScoreSet) -> Result<Self> {
+    /// Sorts the scores: O(n log n) time, O(n) memory.
+    pub fn new(scores: &ScoreSet) -> Self {
         let (members, nonmembers) = (scores.members().len() as u64, scores.nonmembers().len() as u64);
         let sides = [(scores.members(), true), (scores.nonmembers(), false)];
         // -0 + 0 = 0, so that the two zeros, which are equal scores, sort as equals.
@@ -72,7 +69,7 @@ impl Roc {
         let auc = area(&points, members, nonmembers);
         let (scores, labels): (Vec<f64>, Vec<bool>) = all.into_iter().unzip();
         let auc_interval = auroc(&scores, &labels).ok().filter(|a| a.se > 0.0).map(|a| [a.low, a.high]);
-        Ok(Self { points, members, nonmembers, auc, auc_interval })
+        Self { points, members, nonmembers, auc, auc_interval }
     }
 
     /// Every threshold, from "nobody" (an infinite one) to "everybody".
@@ -200,6 +197,13 @@ impl Roc {
             notes.push("scores look negated");
         }
         notes
+    }
+}
+
+impl ScoreSet {
+    /// The ROC curve of these scores.
+    pub fn roc(&self) -> Roc {
+        Roc::new(self)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod epsilon;
 mod exposure;
+#[cfg(test)]
+mod fuzz;
 mod gdp;
 mod pvalue;
 mod roc;

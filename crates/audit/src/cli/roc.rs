@@ -63,7 +63,7 @@ impl RocArgs {
 }
 
 pub(super) fn run(args: &RocArgs) -> Result<Answer, Failure> {
-    let roc = Roc::new(&args.score_set()?)?;
+    let roc = args.score_set()?.roc();
     let at = |&target: &f64| if args.hull { roc.tpr_at_on_hull(target) } else { roc.tpr_at(target) };
     let rates = args.fpr.iter().map(at).collect::<crate::Result<Vec<_>>>()?;
     // clap's default gives one.

@@ -5,7 +5,7 @@
 //! from reference models that have not seen the point.
 
 use super::check_list;
-use crate::{Error, Result, ScoreSet, roc::Roc};
+use crate::{Error, Result, ScoreSet};
 
 /// Probabilities of several points: under the target model, and their mean over reference models trained without them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,9 +113,8 @@ impl Rmia {
         let mut best: Option<Tuned> = None;
         for step in 0..=10 {
             let offline_a = f64::from(step) / 10.0;
-            let auc = Self::new(population, offline_a, gamma).and_then(|attack| {
-                Ok(Roc::new(&ScoreSet::new(attack.scores(members)?, attack.scores(nonmembers)?)?)?.auc())
-            });
+            let auc = Self::new(population, offline_a, gamma)
+                .and_then(|attack| Ok(ScoreSet::new(attack.scores(members)?, attack.scores(nonmembers)?)?.roc().auc()));
             let auc = match auc {
                 Ok(auc) => auc,
                 // p̄ = 0 is possible at a = 1 only.

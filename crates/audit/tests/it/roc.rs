@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::fixture::{self, close, list, number, rows};
 
 fn roc(members: &[f64], nonmembers: &[f64]) -> Roc {
-    Roc::new(&ScoreSet::new(members.to_vec(), nonmembers.to_vec()).unwrap()).unwrap()
+    ScoreSet::new(members.to_vec(), nonmembers.to_vec()).unwrap().roc()
 }
 
 #[test]
