@@ -181,6 +181,12 @@ impl Plan {
             notes.extend(delta_note(self.delta, guesses.canaries()));
         }
         let epsilon_ceiling = epsilon(ceiling)?;
+        if epsilon_ceiling == 0.0 && guesses.guesses() > 0 {
+            notes.push(format!(
+                "at level {level:e} not even right guesses alone would refute epsilon 0: compare fewer candidates \
+                 (--k-plus, --k-minus), or lower delta"
+            ));
+        }
         if let Some(claim) = self.claim.filter(|claim| epsilon_ceiling <= *claim) {
             notes.push(ceiling_note(epsilon_ceiling, claim));
         }

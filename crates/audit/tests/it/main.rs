@@ -1,9 +1,19 @@
 //! Integration tests, one binary.
 
+#[cfg(feature = "cli")]
+mod bad_input;
+mod bounds;
+#[cfg(feature = "cli")]
+mod command;
 mod exposure;
 mod fixture;
+mod laws;
+mod mutations;
+#[cfg(feature = "cli")]
+mod oracles;
 mod roc;
 #[cfg(feature = "cli")]
 mod score_commands;
 mod scores;
+mod selection;
 mod zlib;
