@@ -60,6 +60,36 @@ pub enum Error {
         /// What the statistic returned.
         value: f64,
     },
+    /// A root is asked for where none is enclosed.
+    #[error("no change of sign between {low} and {high}: the function is {at_low} and {at_high} there")]
+    NoSignChange {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// Value at the lower end.
+        at_low: f64,
+        /// Value at the upper end.
+        at_high: f64,
+    },
+    /// The caller's function has no usable value at a point.
+    #[error("the function is {value} at {at}: it must be a number over the whole interval")]
+    Undefined {
+        /// The point.
+        at: f64,
+        /// What the function returned.
+        value: f64,
+    },
+    /// An iteration ended before its tolerance was met.
+    #[error("{what} did not converge in {limit} steps, {left:e} remains: widen the tolerance")]
+    NotConverged {
+        /// The iteration.
+        what: &'static str,
+        /// Its most steps.
+        limit: usize,
+        /// What it still missed by.
+        left: f64,
+    },
 }
 
 impl Error {
