@@ -147,7 +147,9 @@ impl AccountantArgs {
     pub fn build(&self, plotted: bool) -> Result<Box<dyn Accountant>, Failure> {
         let kind = Kind::from(self.accountant);
         if self.grid.is_some() && !matches!(kind, Kind::Pld | Kind::Prv) && !plotted {
-            return Err(Failure::usage(format!("--grid means nothing to the accountant {kind}: it is for pld and prv")));
+            return Err(Failure::usage(format!(
+                "--grid means nothing to the accountant {kind}: it is for pld and prv"
+            )));
         }
         if self.orders != "default" && kind != Kind::Rdp && !plotted {
             return Err(Failure::usage(format!("--orders means nothing to the accountant {kind}: it is for rdp")));

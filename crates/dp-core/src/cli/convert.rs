@@ -31,9 +31,7 @@ pub struct ConvertArgs {
 
 pub(super) fn run(args: &ConvertArgs) -> Result<Answer, Failure> {
     let (from, value, asked, given, at, bound) = match (args.rho, args.mu, args.delta, args.epsilon) {
-        (Some(rho), None, Some(delta), None) => {
-            ("rho", rho, "epsilon", "delta", delta, rho_to_epsilon(rho, delta)?)
-        }
+        (Some(rho), None, Some(delta), None) => ("rho", rho, "epsilon", "delta", delta, rho_to_epsilon(rho, delta)?),
         (None, Some(mu), Some(delta), None) => ("mu", mu, "epsilon", "delta", delta, mu_to_epsilon(mu, delta)?),
         (None, Some(mu), None, Some(epsilon)) => ("mu", mu, "delta", "epsilon", epsilon, mu_to_delta(mu, epsilon)?),
         _ => {

@@ -54,7 +54,8 @@ fn curve(accountant: &dyn Accountant, events: &[Event], delta: f64) -> Result<Cu
     let mut points = Vec::new();
     let mut approximate = false;
     for steps in at {
-        let bound = if steps == 0 { Bound::exact(0.0) } else { accountant.epsilon(&first_steps(events, steps), delta)? };
+        let bound =
+            if steps == 0 { Bound::exact(0.0) } else { accountant.epsilon(&first_steps(events, steps), delta)? };
         approximate |= bound.kind == BoundKind::Approximate;
         let band = bound.lower.filter(|_| bound.kind == BoundKind::Upper).map(|lower| (lower, bound.upper));
         points.push(Point { x: steps as f64, y: bound.value, band });

@@ -15,11 +15,8 @@ pub(super) fn digits(value: f64) -> String {
     if value == f64::INFINITY {
         return "infinite".to_owned();
     }
-    let text = if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        format!("{value:.6}")
-    } else {
-        format!("{value:.6e}")
-    };
+    let text =
+        if value == 0.0 || (1e-3..1e7).contains(&value.abs()) { format!("{value:.6}") } else { format!("{value:.6e}") };
     let (mantissa, exponent) = text.split_once('e').map_or((text.as_str(), ""), |(m, e)| (m, e));
     let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
     if exponent.is_empty() { mantissa.to_owned() } else { format!("{mantissa}e{exponent}") }

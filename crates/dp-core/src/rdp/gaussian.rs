@@ -32,7 +32,7 @@ pub(super) fn ln_moment(order: f64, sigma: f64, q: f64) -> f64 {
     if order.fract() == 0.0 && order <= 4096.0 {
         return binomial_sum(order as u32, sigma, q);
     }
-    series(order, sigma, q).unwrap_or_else(|| integral(order, sigma, q)).min(bound)
+    series(order, sigma, q).unwrap_or_else(|| integral(order, sigma, q))
 }
 
 /// Integer orders.

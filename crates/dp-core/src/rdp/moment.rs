@@ -86,9 +86,7 @@ pub(super) fn integrate(mut f: impl FnMut(f64) -> f64, breaks: &mut Vec<f64>) ->
     breaks
         .windows(2)
         .zip(rough)
-        .map(|(ends, rough)| {
-            quad::integrate(&mut f, ends[0], ends[1], 1e-12, 1e-13 * size).unwrap_or(rough)
-        })
+        .map(|(ends, rough)| quad::integrate(&mut f, ends[0], ends[1], 1e-12, 1e-13 * size).unwrap_or(rough))
         .sum()
 }
 

@@ -30,9 +30,7 @@ pub(crate) fn epsilon(orders: &Orders, delta: f64, mut rdp: impl FnMut(f64) -> f
 pub(crate) fn delta(orders: &Orders, epsilon: f64, mut rdp: impl FnMut(f64) -> f64) -> AtOrder {
     let least = orders.grid().map_or(LEAST, |grid| grid[0]);
     let total_variation = (-(-rdp(least)).exp_m1()).sqrt();
-    let found = minimum(orders, |order| {
-        (order - 1.0) * (rdp(order) - epsilon + (-1.0 / order).ln_1p()) - order.ln()
-    });
+    let found = minimum(orders, |order| (order - 1.0) * (rdp(order) - epsilon + (-1.0 / order).ln_1p()) - order.ln());
     let value = found.value.exp();
     if value < total_variation {
         return AtOrder { value: value.min(1.0), ..found };

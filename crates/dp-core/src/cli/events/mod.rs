@@ -79,8 +79,7 @@ fn parse_flag(flag: &str, index: usize, text: &str) -> Result<Event, Failure> {
     let mechanism = mechanism(name.trim()).map_err(wrong)?;
     let (mut noise, mut rate, mut steps) = (None, None, None);
     for field in fields.split(',').filter(|field| !field.trim().is_empty()) {
-        let (key, value) =
-            field.split_once('=').ok_or_else(|| wrong(format!("`{}` has no `=`", field.trim())))?;
+        let (key, value) = field.split_once('=').ok_or_else(|| wrong(format!("`{}` has no `=`", field.trim())))?;
         let (key, value) = (key.trim(), value.trim());
         let number = || value.parse::<f64>().map_err(|_| wrong(format!("{key} = {value} is no number")));
         let twice = match key {
@@ -140,10 +139,7 @@ pub fn count(text: &str) -> Result<u64, String> {
     if let Ok(n) = text.parse::<u64>() {
         return Ok(n);
     }
-    text.parse::<f64>()
-        .ok()
-        .and_then(whole)
-        .ok_or_else(|| format!("{text} is no whole number from 0 to 2^53"))
+    text.parse::<f64>().ok().and_then(whole).ok_or_else(|| format!("{text} is no whole number from 0 to 2^53"))
 }
 
 /// The whole number that a float is, if every whole number of its size is a float.

@@ -17,7 +17,9 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Vec<Event>, Failure> {
         Some(Value::Array(items)) => {
             items.iter().enumerate().map(|(index, item)| event(&source, index, item)).collect()
         }
-        Some(_) => Err(source.invalid(&["event"], "`event` is no list of tables").help("write [[event]], twice bracketed")),
+        Some(_) => {
+            Err(source.invalid(&["event"], "`event` is no list of tables").help("write [[event]], twice bracketed"))
+        }
     }
 }
 
