@@ -53,11 +53,11 @@ fn binomial_sum(order: u32, sigma: f64, q: f64) -> f64 {
 
 /// Fractional orders by the signed series; nothing where it converges too slowly or cancels.
 fn series(alpha: f64, sigma: f64, q: f64) -> Option<f64> {
-    if alpha > f64::from(MAX_TERMS) / 2.0 {
-        return None;
-    }
     let (ln_q, ln_not_q) = (q.ln(), (-q).ln_1p());
     let split = sigma * sigma * (ln_not_q - ln_q) + 0.5;
+    if alpha > f64::from(MAX_TERMS) / 2.0 || !split.is_finite() {
+        return None;
+    }
     let growth = |k: f64| k * (k - 1.0) / 2.0 / sigma / sigma;
     let mut terms: Vec<f64> = Vec::new(); // ln |term|, two an index
     let mut signs: Vec<f64> = Vec::new();
