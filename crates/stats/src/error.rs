@@ -50,6 +50,16 @@ pub enum Error {
         /// Length of the second.
         right: usize,
     },
+    /// Labels, clusters or a buffer of another length than the values they belong to.
+    #[error("{what} has length {found}, expected {expected}")]
+    Length {
+        /// The input that is too short or too long.
+        what: &'static str,
+        /// The length needed.
+        expected: usize,
+        /// The length given.
+        found: usize,
+    },
     /// The caller's statistic returned NaN or an infinity on a resample.
     #[error(
         "the statistic is {value} on resample {resample}: it must be finite on every sample drawn with replacement"

@@ -51,7 +51,7 @@ const KRONROD: [(f64, f64, f64); 8] = [
     (0.864_864_423_359_769_1, 0.104_790_010_322_250_18, 0.0),
     (0.741_531_185_599_394_4, 0.140_653_259_715_525_92, 0.279_705_391_489_276_64),
     (0.586_087_235_467_691_1, 0.169_004_726_639_267_9, 0.0),
-    (0.405_845_151_377_397_2, 0.190_350_578_064_785_4, 0.381_830_050_505_118_93),
+    (0.405_845_151_377_397_2, 0.190_350_578_064_785_4, 0.381_830_050_505_118_9),
     (0.207_784_955_007_898_47, 0.204_432_940_075_298_9, 0.0),
     (0.0, 0.209_482_141_084_727_82, 0.417_959_183_673_469_4),
 ];
@@ -73,7 +73,7 @@ pub fn integrate(mut f: impl FnMut(f64) -> f64, a: f64, b: f64, rel_tol: f64, ab
     let mut pieces = BinaryHeap::from([Piece::new(&mut f, a, b)?]);
     let mut done = Sums::default();
     for _ in 0..HALVINGS {
-        let total = pieces.iter().fold(done, |sums, piece| sums.plus(piece));
+        let total = pieces.iter().fold(done, Sums::plus);
         if total.error <= abs_tol.max(rel_tol * total.value.abs()) || pieces.is_empty() {
             return Ok(total.value);
         }
@@ -209,7 +209,7 @@ fn check(a: f64, b: f64, tolerances: &[f64]) -> Result<()> {
             return Err(Error::OutOfRange { name: "an end of the integral", found: end, expected: "finite" });
         }
     }
-    match tolerances.iter().find(|t| !(**t >= 0.0)) {
+    match tolerances.iter().find(|t| t.is_nan() || **t < 0.0) {
         Some(&found) => Err(Error::OutOfRange { name: "the tolerance", found, expected: "at least 0" }),
         None => Ok(()),
     }

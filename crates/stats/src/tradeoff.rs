@@ -78,7 +78,7 @@ pub fn epsilon(mu: f64, delta: f64) -> Result<f64> {
         let value = ln_delta(mu, epsilon);
         let slope = mills(epsilon / mu + 0.5 * mu) * (ln_pdf(0.5 * mu - epsilon / mu) - value).exp();
         let step = (goal - value) / slope;
-        if !(step > 0.0) {
+        if step.is_nan() || step <= 0.0 {
             break;
         }
         epsilon = (epsilon - step).max(0.0);

@@ -72,7 +72,8 @@ pub fn student_t_cdf(t: f64, dof: f64) -> f64 {
 
 /// The p-quantile of Student's t with dof > 0: −∞ at 0, ∞ at 1, NaN outside.
 pub fn student_t_quantile(p: f64, dof: f64) -> f64 {
-    if !(0.0..=1.0).contains(&p) || !(dof > 0.0 && dof < f64::INFINITY) {
+    let inside = (0.0..=1.0).contains(&p) && dof > 0.0 && dof < f64::INFINITY;
+    if !inside {
         return f64::NAN;
     }
     let tail = p.min(1.0 - p);
