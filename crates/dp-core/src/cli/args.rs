@@ -93,13 +93,13 @@ pub(super) struct EventArgs {
     #[arg(long, value_enum, required_unless_present_any = ["event", "events"], requires = "noise_multiplier")]
     pub mechanism: Option<MechanismArg>,
     /// Noise relative to the largest contribution of one example: standard deviation, or Laplace's scale.
-    #[arg(long, value_name = "F", requires = "mechanism", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", requires = "mechanism", allow_hyphen_values = true)]
     pub noise_multiplier: Option<f64>,
     /// Probability with which each example takes part in a step [default: 1].
-    #[arg(long, value_name = "F", requires = "mechanism", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", requires = "mechanism", allow_hyphen_values = true)]
     pub sample_rate: Option<f64>,
     /// Number of steps [default: 1].
-    #[arg(long, value_name = "N", requires = "mechanism", value_parser = events::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", requires = "mechanism", value_parser = events::count, allow_hyphen_values = true)]
     pub steps: Option<u64>,
     /// One kind of step, `MECHANISM:nm=F[,q=F][,steps=N]`; repeatable, the events compose.
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["mechanism", "events"])]
@@ -133,7 +133,7 @@ pub(super) struct AccountantArgs {
     #[arg(long, value_enum, default_value_t)]
     pub neighboring: NeighboringArg,
     /// Step of the privacy loss grid (pld, prv) [default: from the number of steps].
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     pub grid: Option<f64>,
     /// Orders that rdp tries: `default`, `continuous` or a list such as `2,8,32`.
     #[arg(long, value_name = "ORDERS", default_value = "default", allow_hyphen_values = true)]

@@ -23,16 +23,16 @@ pub struct CalibrateArgs {
     #[arg(long, value_enum)]
     mechanism: MechanismArg,
     /// Probability with which each example takes part in a step.
-    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", default_value_t = 1.0, allow_hyphen_values = true)]
     sample_rate: f64,
     /// Number of steps.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = events::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = events::count, allow_hyphen_values = true)]
     steps: u64,
     /// The epsilon to stay within.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     epsilon: f64,
     /// Probability with which the guarantee may fail.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     delta: f64,
     #[command(flatten)]
     accountant: AccountantArgs,

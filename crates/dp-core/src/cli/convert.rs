@@ -16,16 +16,16 @@ Examples:
 #[derive(Args, Clone, Debug)]
 pub struct ConvertArgs {
     /// The rho of zero-concentrated DP; with --delta.
-    #[arg(long, value_name = "F", conflicts_with_all = ["mu", "epsilon"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", conflicts_with_all = ["mu", "epsilon"], allow_hyphen_values = true)]
     rho: Option<f64>,
     /// The mu of Gaussian DP; with --delta or --epsilon.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     mu: Option<f64>,
     /// The delta at which epsilon is asked.
-    #[arg(long, value_name = "F", conflicts_with = "epsilon", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", conflicts_with = "epsilon", allow_hyphen_values = true)]
     delta: Option<f64>,
     /// The epsilon at which delta is asked.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     epsilon: Option<f64>,
 }
 

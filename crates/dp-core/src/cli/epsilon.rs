@@ -27,12 +27,12 @@ pub struct EpsilonArgs {
     #[command(flatten)]
     events: EventArgs,
     /// Probability with which the guarantee may fail.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     delta: f64,
     #[command(flatten)]
     accountant: AccountantArgs,
     /// Number of examples N, to warn of a delta of 1/N and more.
-    #[arg(long, value_name = "N", value_parser = events::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = events::count, allow_hyphen_values = true)]
     examples: Option<u64>,
     /// Draw epsilon over the steps, one curve an accountant.
     #[arg(long, value_name = "FILE.svg")]
@@ -45,12 +45,12 @@ pub struct DeltaArgs {
     #[command(flatten)]
     events: EventArgs,
     /// The epsilon at which delta is asked.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     epsilon: f64,
     #[command(flatten)]
     accountant: AccountantArgs,
     /// Number of examples N, to warn of a delta of 1/N and more.
-    #[arg(long, value_name = "N", value_parser = events::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = events::count, allow_hyphen_values = true)]
     examples: Option<u64>,
 }
 

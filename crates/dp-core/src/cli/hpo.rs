@@ -24,13 +24,13 @@ pub struct HpoArgs {
     #[arg(long, value_name = "EPSxN,…", allow_hyphen_values = true)]
     trials: String,
     /// The epsilon of the final run: what does everything cost?
-    #[arg(long = "final", value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long = "final", value_name = "EPS", allow_hyphen_values = true)]
     final_run: Option<f64>,
     /// The epsilon of everything: what may the final run spend?
-    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPS", allow_hyphen_values = true)]
     target: Option<f64>,
     /// Probability with which the guarantee may fail.
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
     delta: f64,
 }
 
