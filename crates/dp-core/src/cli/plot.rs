@@ -46,22 +46,38 @@ fn curves(events: &[Event], delta: f64, args: &AccountantArgs) -> Result<Vec<Cur
 }
 
 fn curve(accountant: &dyn Accountant, events: &[Event], delta: f64) -> Result<Curve, Failure> {
-    let total = events.iter().fold(0_u64, |sum, event| sum.saturating_add(event.steps()));
-    let mut at: Vec<u64> = (0..=POINTS).map(|i| share(total, i)).collect();
-    at.push(total.min(1));
-    at.sort_unstable();
-    at.dedup();
-    let mut points = Vec::new();
+    let points = points_at(events);
+    let mut curve = Curve { name: accountant.name().to_owned(), points: Vec::with_capacity(points.len()) };
     let mut approximate = false;
-    for steps in at {
+    for steps in points {
         let bound =
             if steps == 0 { Bound::exact(0.0) } else { accountant.epsilon(&first_steps(events, steps), delta)? };
         approximate |= bound.kind == BoundKind::Approximate;
         let band = bound.lower.filter(|_| bound.kind == BoundKind::Upper).map(|lower| (lower, bound.upper));
-        points.push(Point { x: steps as f64, y: bound.value, band });
+        curve.points.push(Point { x: steps as f64, y: bound.value, band });
     }
-    let remark = if approximate { " (approximate)" } else { "" };
-    Ok(Curve { name: format!("{}{remark}", accountant.name()), points })
+    if approximate {
+        curve.name.push_str(" (approximate)");
+    }
+    Ok(curve)
+}
+
+/// Numbers of steps: even shares of all, the first step, and the ends of events, where curves bend.
+fn points_at(events: &[Event]) -> Vec<u64> {
+    let mut ends = Vec::new();
+    let mut total = 0_u64;
+    for event in events {
+        total = total.saturating_add(event.steps());
+        ends.push(total);
+    }
+    let mut at: Vec<u64> = (0..=POINTS).map(|i| share(total, i)).collect();
+    at.push(total.min(1));
+    if ends.len() <= POINTS as usize {
+        at.extend(ends);
+    }
+    at.sort_unstable();
+    at.dedup();
+    at
 }
 
 /// `part` of [`POINTS`] shares of `total`, without overflow.

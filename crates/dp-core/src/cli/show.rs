@@ -15,11 +15,28 @@ pub(super) fn digits(value: f64) -> String {
     if value == f64::INFINITY {
         return "infinite".to_owned();
     }
-    let text =
-        if value == 0.0 || (1e-3..1e7).contains(&value.abs()) { format!("{value:.6}") } else { format!("{value:.6e}") };
+    let text = if is_plain(value) { format!("{value:.6}") } else { format!("{value:.6e}") };
     let (mantissa, exponent) = text.split_once('e').map_or((text.as_str(), ""), |(m, e)| (m, e));
     let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
     if exponent.is_empty() { mantissa.to_owned() } else { format!("{mantissa}e{exponent}") }
+}
+
+fn is_plain(value: f64) -> bool {
+    value == 0.0 || (1e-3..1e7).contains(&value.abs())
+}
+
+/// The same, rounded away from the truth: an upper bound up (`sign` 1), a lower one down (−1).
+fn outwards(value: f64, sign: f64) -> String {
+    let text = digits(value);
+    let unit = if is_plain(value) { 1e-6 } else { 1e-6 * value.abs() };
+    match text.parse::<f64>() {
+        Ok(shown) if (shown - value) * sign < 0.0 => digits(value + 0.5 * sign * unit),
+        _ => text,
+    }
+}
+
+fn bound_digits(bound: &Bound) -> String {
+    if bound.kind == BoundKind::Upper { outwards(bound.value, 1.0) } else { digits(bound.value) }
 }
 
 /// `name   value` lines, aligned.
@@ -112,9 +129,9 @@ pub(super) fn bound(
     json.insert("warnings".to_owned(), json!(warnings));
 
     let mut lines = Lines::default();
-    lines.add(name, format!("{}  {}", digits(bound.value), promise(bound)));
+    lines.add(name, format!("{}  {}", bound_digits(bound), promise(bound)));
     if let Some(lower) = bound.lower.filter(|_| bound.kind == BoundKind::Upper) {
-        lines.add("at least", digits(lower));
+        lines.add("at least", outwards(lower, -1.0));
     }
     lines.add(given, digits(at)).add("accountant", with_order(accountant, bound));
     lines.add("neighboring", relation(accountant.neighboring()));
@@ -150,4 +167,19 @@ pub(super) fn add_warnings(lines: &mut Lines, warnings: &[String]) {
 /// Both forms as one answer.
 pub(super) fn answer(json: Map<String, Value>, lines: &Lines) -> Answer {
     Answer::new(Value::Object(json), lines.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_rounded_away_from_the_truth() {
+        assert_eq!((digits(2.1013653), outwards(2.1013653, 1.0)), ("2.101365".to_owned(), "2.101366".to_owned()));
+        assert_eq!(outwards(1.8281237, -1.0), "1.828123");
+        assert_eq!((outwards(0.5, 1.0), outwards(0.0, -1.0)), ("0.5".to_owned(), "0".to_owned()));
+        assert_eq!(outwards(f64::INFINITY, 1.0), "infinite");
+        let (text, value) = (outwards(1.234_567_1e-9, 1.0), 1.234_567_1e-9);
+        assert!(text.parse::<f64>().unwrap() >= value && text.starts_with("1.23456"), "{text}");
+    }
 }

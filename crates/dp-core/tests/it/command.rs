@@ -87,7 +87,7 @@ fn calibrate_states_what_it_reached() {
 #[test]
 fn text_states_relation_accountant_and_kind_of_bound() {
     let text = run(&format!("epsilon {RUN} --delta 1e-5 --accountant rdp")).stdout;
-    for part in ["2.101365", "certified upper bound", "rdp, order 7.8", "add-remove (one example added or removed)"] {
+    for part in ["2.101366", "certified upper bound", "rdp, order 7.8", "add-remove (one example added or removed)"] {
         assert!(text.contains(part), "{text}");
     }
     let text = run(&format!("epsilon {RUN} --delta 1e-5 --accountant gdp")).stdout;

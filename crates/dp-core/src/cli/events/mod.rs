@@ -32,7 +32,7 @@ pub fn read(file: &Path) -> Result<Vec<Event>, Failure> {
 /// # Errors
 /// Exit code 2, naming the file, the event (counted from 1), the field and what is expected.
 pub fn parse(origin: &str, text: &str) -> Result<Vec<Event>, Failure> {
-    let extension = Path::new(origin).extension().map(|e| e.to_ascii_lowercase());
+    let extension = Path::new(origin).extension().map(std::ffi::OsStr::to_ascii_lowercase);
     let is_json = match extension.as_deref().and_then(|e| e.to_str()) {
         Some("json") => true,
         Some("toml") => false,
