@@ -77,3 +77,11 @@ fn replacement_keeps_the_noise() {
     assert!(halved > 1.5 * replace, "{halved} {replace}");
     assert!(Rdp::new(Neighboring::ReplaceOne).epsilon(&[Event::gaussian(1.0, 0.1, 1).unwrap()], 1e-5).is_err());
 }
+
+/// A δ above the total variation needs no ε; the conversion by orders alone would ask for 0.0013.
+#[test]
+fn a_large_delta_needs_no_epsilon() {
+    let whisper = [Event::gaussian(1e4, 1.0, 1).unwrap()];
+    assert_eq!(Rdp::new(ADD).epsilon(&whisper, 1e-4).unwrap().value, 0.0);
+    assert!(Rdp::new(ADD).epsilon(&whisper, 1e-5).unwrap().value > 0.0);
+}
