@@ -3,5 +3,8 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 mod error;
+pub mod law;
+pub mod table;
 
 pub use error::{Error, Result};
+pub use table::Table;

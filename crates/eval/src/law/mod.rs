@@ -1,0 +1,1 @@
+//! Scaling laws (Gemstones, McLeish et al. 2025).

@@ -1,0 +1,4 @@
+//! One binary: a module a subject.
+
+mod support;
+mod tables;
