@@ -152,7 +152,7 @@ mod tests {
         let grid = Grid::new([2, 1, 1], 3, false).unwrap();
         let found = locality(&attention, 0, &grid, (0, 0));
         assert_eq!((found.local_mass, found.uniform), (Some(1.0), 0.5));
-        assert_eq!(found.profile, [[0.85], [0.0]]);
+        assert!((found.profile[0][0] - 0.85).abs() < 1e-15 && found.profile[1][0] == 0.0);
         // Text first: the video tokens are 1 and 2.
         let grid = Grid::new([2, 1, 1], 3, true).unwrap();
         let found = locality(&attention, 0, &grid, (0, 0));
