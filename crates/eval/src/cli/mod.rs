@@ -7,6 +7,7 @@ mod guard;
 mod heads;
 mod markov;
 mod stats;
+mod text;
 
 use std::process::ExitCode;
 
