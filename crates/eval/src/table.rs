@@ -133,7 +133,7 @@ impl Table {
         self.rows.len()
     }
 
-    /// Never true: a table without rows is refused.
+    /// True only where [`Table::keep`] kept nothing: a file without rows is refused.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -141,6 +141,13 @@ impl Table {
     /// Every column's name, in the order of first appearance.
     pub fn columns(&self) -> &[String] {
         &self.names
+    }
+
+    /// The rows for which `keep` says so, each with the line it stood on.
+    #[must_use]
+    pub fn keep(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let rows = self.rows.iter().enumerate().filter(|(row, _)| keep(*row)).map(|(_, row)| row.clone()).collect();
+        Self { rows, ..self.clone() }
     }
 
     /// Whether any row has the column.

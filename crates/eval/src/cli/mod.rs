@@ -8,6 +8,7 @@ mod heads;
 mod markov;
 mod show;
 mod stats;
+mod text;
 
 use std::process::ExitCode;
 

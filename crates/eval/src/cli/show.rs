@@ -3,6 +3,8 @@
 use ashlar_cli::Answer;
 use serde_json::Value;
 
+use super::text;
+
 /// The longest list that the text shows whole.
 const SHOWN: usize = 12;
 
@@ -10,9 +12,8 @@ const SHOWN: usize = 12;
 pub(super) fn answer(json: Value) -> Answer {
     let mut lines = Vec::new();
     flatten("", &json, &mut lines);
-    let width = lines.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
-    let text: Vec<String> = lines.iter().map(|(key, value)| format!("{key:<width$}  {value}")).collect();
-    Answer::new(json, text.join("\n"))
+    let text = text::pairs(lines);
+    Answer::new(json, text)
 }
 
 fn flatten(key: &str, value: &Value, lines: &mut Vec<(String, String)>) {
@@ -38,24 +39,10 @@ fn flatten(key: &str, value: &Value, lines: &mut Vec<(String, String)>) {
 
 fn scalar(value: &Value) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => "—".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(|| number.to_string(), six),
+        Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(|| number.to_string(), text::number),
         other => other.to_string(),
-    }
-}
-
-/// Six significant digits.
-fn six(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 {
-        "0".to_owned()
-    } else if (1e-4..1e6).contains(&size) {
-        let digits = (5 - size.log10().floor() as i32).clamp(0, 9) as usize;
-        let text = format!("{value:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{value:.5e}")
     }
 }
 
@@ -70,8 +57,9 @@ mod tests {
             "list": vec![1.5; 13], "rows": [[1.0], [2.0, 123456.789]],
         });
         let text = answer(json).text;
-        let expected = "p       0.74\nreason  -\nn       50\nci.lo   0.604468\nci.hi   1.00000e-9\n\
-             list    1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 1.5 … (13 in all)\nrows.0  1\nrows.1  2 123457";
+        let expected = "p       0.740000\nreason  —\nn       50\nci.lo   0.604468\nci.hi   1.00000e-9\nlist    ".to_owned()
+            + &"1.50000 ".repeat(12)
+            + "… (13 in all)\nrows.0  1\nrows.1  2 123457";
         assert_eq!(text, expected);
     }
 }
