@@ -22,10 +22,15 @@ wrong), perhaps with \"answers\": [\"A\", \"A\", \"C\", null].";
 
 /// `markov`.
 #[derive(Args, Clone, Debug)]
-#[group(id = "source", required = true, multiple = false, args = ["counts", "data"])]
 pub struct MarkovArgs {
     /// Pairs of consecutive answers: right to right, right to wrong, wrong to right, wrong to wrong.
-    #[arg(long, value_name = "TT,TF,FT,FF", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TT,TF,FT,FF",
+        allow_hyphen_values = true,
+        required_unless_present = "data",
+        conflicts_with = "data"
+    )]
     pub counts: Option<String>,
     /// JSONL or CSV of trajectories.
     #[arg(long, value_name = "FILE")]

@@ -1,4 +1,5 @@
 //! One binary: a module a subject.
 
+mod diagnostics;
 mod support;
 mod tables;
