@@ -52,8 +52,9 @@ fn ln_none_of(n: u64, c: u64, k: u64) -> f64 {
         // 1/C(n, k)
         return -crate::special::ln_binomial(n, k);
     }
-    let main = (1.0 - u) * (-u).ln_1p() + (1.0 - v) * (-v).ln_1p() - rest * rest.ln();
-    let half = 0.5 * ((-u).ln_1p() + (-v).ln_1p() - rest.ln());
+    let ln_rest = if rest > 0.5 { (-u - v).ln_1p() } else { rest.ln() };
+    let main = (1.0 - u) * (-u).ln_1p() + (1.0 - v) * (-v).ln_1p() - rest * ln_rest;
+    let half = 0.5 * ((-u).ln_1p() + (-v).ln_1p() - ln_rest);
     let error = stirling_error(total * (1.0 - u)) + stirling_error(total * (1.0 - v))
         - stirling_error(total * rest)
         - stirling_error(total);

@@ -50,7 +50,8 @@ pub fn simple(x: &[f64], y: &[f64]) -> Result<Line> {
         xy += x * y;
     }
     let slope = xy / xx;
-    if !(xx > 0.0 && slope.is_finite() && yy.is_finite()) {
+    let determined = xx > 0.0 && xx.is_finite() && yy.is_finite() && slope.is_finite();
+    if !determined {
         return Err(Error::OutOfRange { name: "the spread of x", found: xx, expected: "positive and finite" });
     }
     // Residuals from the centre, so that a large offset of x costs no digits.

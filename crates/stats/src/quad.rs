@@ -23,21 +23,24 @@ pub fn gauss_legendre(n: usize) -> (Vec<f64>, Vec<f64>) {
         if 2 * i + 1 == n {
             x = 0.0;
         }
-        let mut slope = 1.0;
-        for _ in 0..20 {
+        let (mut slope, mut step);
+        let mut steps = 0;
+        loop {
             let (mut before, mut value) = (1.0, x);
             for k in 2..=n {
                 let k = k as f64;
                 (before, value) = (value, ((2.0 * k - 1.0) * x * value - (k - 1.0) * before) / k);
             }
-            slope = n as f64 * (x * value - before) / (x * x - 1.0);
-            let step = value / slope;
-            x -= step;
-            if step.abs() <= 1e-15 {
+            // (1 − x²)·P′ₙ, which is stationary at the root, so that the rounding of x does not reach the weight.
+            slope = n as f64 * (before - x * value);
+            step = value * (1.0 - x) * (1.0 + x) / slope;
+            steps += 1;
+            if step.abs() <= f64::EPSILON || steps > 20 {
                 break;
             }
+            x -= step;
         }
-        let weight = 2.0 / ((1.0 - x * x) * slope * slope);
+        let weight = 2.0 * ((1.0 - x) * (1.0 + x) + 2.0 * x * step) / (slope * slope);
         (nodes[i], nodes[n - 1 - i]) = (-x, x);
         (weights[i], weights[n - 1 - i]) = (weight, weight);
     }

@@ -91,7 +91,7 @@ pub fn brent(mut f: impl FnMut(f64) -> f64, lo: f64, hi: f64, abs_tol: f64, max_
 fn interpolate(a: f64, b: f64, c: f64, fa: f64, fb: f64, fc: f64) -> Option<f64> {
     let s = fb / fa;
     let (p, q) = if a == c {
-        ((c - b) * s, 1.0 - s)
+        ((c - b) * s, s - 1.0)
     } else {
         let (q, r) = (fa / fc, fb / fc);
         (s * ((c - b) * q * (q - r) - (b - a) * (r - 1.0)), -(q - 1.0) * (r - 1.0) * (s - 1.0))

@@ -25,6 +25,11 @@ pub fn ln_gamma(x: f64) -> f64 {
 /// s(x) = s(x + 1) + (x + ½)·ln(1 + 1/x) − 1. Absolute error about 1e-15.
 pub(crate) fn stirling_error(x: f64) -> f64 {
     let (mut x, mut sum) = (x, 0.0);
+    if x < 1e-17 {
+        // 1 + 1/x would overflow at the smallest x.
+        sum = -0.5 * x.ln() - 1.0;
+        x = 1.0;
+    }
     while x < 15.0 {
         sum += (x + 0.5) * x.recip().ln_1p() - 1.0;
         x += 1.0;

@@ -117,12 +117,12 @@ pub fn erfc(x: f64) -> f64 {
 pub fn erfcx(x: f64) -> f64 {
     if x.abs() <= SMALL {
         (x * x).exp() * (1.0 - erf_small(x))
-    } else if x > 0.0 {
-        erfcx_large(x)
     } else if x < -27.0 {
         f64::INFINITY
+    } else if x < 0.0 {
+        2.0 * exp_square(x, -1.0) - erfcx_large(-x)
     } else {
-        2.0 * exp_square(x, -1.0) - erfcx(-x)
+        erfcx_large(x)
     }
 }
 
@@ -187,7 +187,8 @@ pub fn normal_quantile_ln(ln_p: f64) -> f64 {
     } else if ln_p < -2.0 * LN_2 {
         quantile_of_tail(ln_p)
     } else if ln_p < -0.287_682_072_451_780_9 {
-        quantile_central(ln_p.exp() - 0.5)
+        // e^l − ½, with the digits of ln 2 that LN_2 lacks.
+        quantile_central(0.5 * ((ln_p + LN_2) + 2.319_046_813_846_299_6e-17).exp_m1())
     } else {
         -quantile_of_tail((-ln_p.exp_m1()).ln())
     }

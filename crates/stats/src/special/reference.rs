@@ -1,6 +1,6 @@
 //! Tails of the distributions that tests refer to: χ² and Student's t.
 
-use super::{HALF_LN_2PI, beta_inc_inv_pair, beta_inc_pair, deviance, stirling_error};
+use super::{HALF_LN_2PI, beta_inc_inv_pair, beta_inc_pair, deviance, normal_pdf, normal_sf, stirling_error};
 
 /// P[χ²(dof) > x] for dof > 0: 1 for x ≤ 0, NaN for a dof that is not positive and finite.
 pub fn chi_squared_sf(x: f64, dof: f64) -> f64 {
@@ -14,6 +14,11 @@ pub fn chi_squared_sf(x: f64, dof: f64) -> f64 {
         return 0.0;
     }
     let (a, x) = (dof / 2.0, x / 2.0);
+    if a > 1e11 {
+        // The series would take √a terms: the first two of Temme's expansion, good to 1/a.
+        let w = (2.0 * deviance(a, x, a - x)).sqrt().copysign(x - a);
+        return (normal_sf(w) - normal_pdf(w) / (3.0 * a.sqrt())).clamp(0.0, 1.0);
+    }
     // x^a·e^(−x)/Γ(a + 1), in Loader's form.
     let kernel = (-stirling_error(a) - deviance(a, x, a - x) - HALF_LN_2PI).exp() / a.sqrt();
     if x < a + 1.0 {
