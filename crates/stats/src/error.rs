@@ -50,6 +50,16 @@ pub enum Error {
         /// Length of the second.
         right: usize,
     },
+    /// Labels, clusters or a buffer of another length than the values they belong to.
+    #[error("{what} has length {found}, expected {expected}")]
+    Length {
+        /// The input that is too short or too long.
+        what: &'static str,
+        /// The length needed.
+        expected: usize,
+        /// The length given.
+        found: usize,
+    },
     /// The caller's statistic returned NaN or an infinity on a resample.
     #[error(
         "the statistic is {value} on resample {resample}: it must be finite on every sample drawn with replacement"
@@ -59,6 +69,36 @@ pub enum Error {
         resample: usize,
         /// What the statistic returned.
         value: f64,
+    },
+    /// A root is asked for where none is enclosed.
+    #[error("no change of sign between {low} and {high}: the function is {at_low} and {at_high} there")]
+    NoSignChange {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// Value at the lower end.
+        at_low: f64,
+        /// Value at the upper end.
+        at_high: f64,
+    },
+    /// The caller's function has no usable value at a point.
+    #[error("the function is {value} at {at}: it must be a number over the whole interval")]
+    Undefined {
+        /// The point.
+        at: f64,
+        /// What the function returned.
+        value: f64,
+    },
+    /// An iteration ended before its tolerance was met.
+    #[error("{what} did not converge in {limit} steps, {left:e} remains: widen the tolerance")]
+    NotConverged {
+        /// The iteration.
+        what: &'static str,
+        /// Its most steps.
+        limit: usize,
+        /// What it still missed by.
+        left: f64,
     },
 }
 

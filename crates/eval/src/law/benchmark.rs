@@ -4,7 +4,9 @@
 //! For a given γ the law is linear in (ε, k), so one variable is left: the residual sum is scanned over γ on a log grid
 //! and the best valley narrowed by golden section.
 
-use super::envelope::Line;
+use ashlar_stats::ols;
+
+use super::power::residual_sum;
 use crate::{Error, Result};
 
 /// A fitted relation of loss and error.
@@ -61,6 +63,7 @@ impl LossToError {
 /// The best (ε, k) for a γ. Losses count from `low`, so that the exponential stays within range.
 fn at(loss: &[f64], error: &[f64], gamma: f64, low: f64) -> Result<LossToError> {
     let x: Vec<f64> = loss.iter().map(|l| (-gamma * (l - low)).exp()).collect();
-    let line = Line::through(&x, error)?;
-    Ok(LossToError { epsilon: line.intercept, k: -line.slope * (gamma * low).exp(), gamma, rss: line.rss })
+    let line = ols::simple(&x, error)?;
+    let rss = residual_sum(&line, &x, error);
+    Ok(LossToError { epsilon: line.intercept, k: -line.slope * (gamma * low).exp(), gamma, rss })
 }

@@ -5,7 +5,9 @@
 //! the paper reports. Corrected AIC compares them on the same footing, as densities of y: the log form's carries the
 //! Jacobian Π 1/y.
 
-use super::{Points, envelope::Line};
+use ashlar_stats::ols;
+
+use super::Points;
 use crate::{Error, Result};
 
 /// The form of the law.
@@ -59,15 +61,16 @@ impl Power {
         Ok(match form {
             Form::LogLog => {
                 let logs = ln(y);
-                let line = Line::through(&ln(x), &logs)?;
+                let sizes = ln(x);
+                let line = ols::simple(&sizes, &logs)?;
                 let jacobian = 2.0 * logs.iter().sum::<f64>();
-                let aicc = aicc(line.rss, n, 3) + jacobian;
+                let aicc = aicc(residual_sum(&line, &sizes, &logs), n, 3) + jacobian;
                 Self { form, coef: line.intercept.exp(), exponent: line.slope, offset: 0.0, r2: line.r2, n, aicc }
             }
             Form::Sqrt => {
                 let roots: Vec<f64> = x.iter().map(|x| (x / 1e9).sqrt()).collect();
-                let line = Line::through(&roots, y)?;
-                let aicc = aicc(line.rss, n, 3);
+                let line = ols::simple(&roots, y)?;
+                let aicc = aicc(residual_sum(&line, &roots, y), n, 3);
                 Self { form, coef: line.slope, exponent: 0.5, offset: line.intercept, r2: line.r2, n, aicc }
             }
         })
@@ -80,6 +83,11 @@ impl Power {
             Form::Sqrt => self.coef * (x / 1e9).sqrt() + self.offset,
         }
     }
+}
+
+/// Sum of squared residuals of a line.
+pub(super) fn residual_sum(line: &ols::Line, x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(&x, y)| (y - line.at(x)).powi(2)).sum()
 }
 
 /// Corrected AIC of a least-squares fit with `k` parameters, the variance among them: −2 ln L̂ + 2k + 2k(k+1)/(n−k−1),

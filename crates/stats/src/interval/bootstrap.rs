@@ -15,13 +15,11 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Interval,
-    closed::{normal_cdf, normal_quantile},
-};
+use super::Interval;
 use crate::{
     describe::{Welford, of_sorted},
     error::{Error, Result, check, check_confidence},
+    special::{normal_cdf, normal_quantile},
 };
 
 /// How replicates become an interval.

@@ -1,11 +1,10 @@
 //! Intervals in closed form.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
-
 use super::Interval;
 use crate::{
     describe::{mean, std_error},
     error::{Error, Result, check, check_confidence},
+    special::{normal_quantile, student_t_quantile},
 };
 
 /// Wilson's score interval for a proportion: the p that a score test at this confidence does not reject.
@@ -43,21 +42,6 @@ pub fn t_mean(x: &[f64], confidence: f64) -> Result<Interval> {
     check_confidence(confidence)?;
     check("a t interval", x, 2)?;
     let centre = mean(x)?;
-    let half = student_quantile(0.5 + confidence / 2.0, (x.len() - 1) as f64) * std_error(x)?;
+    let half = student_t_quantile(0.5 + confidence / 2.0, (x.len() - 1) as f64) * std_error(x)?;
     Ok(Interval { low: centre - half, high: centre + half, confidence })
-}
-
-/// Φ(z).
-pub(super) fn normal_cdf(z: f64) -> f64 {
-    Normal::standard().cdf(z)
-}
-
-/// Φ⁻¹(p), 0 < p < 1.
-pub(super) fn normal_quantile(p: f64) -> f64 {
-    Normal::standard().inverse_cdf(p)
-}
-
-/// The p-quantile of Student's t, ½ ≤ p < 1.
-fn student_quantile(p: f64, df: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, df).map_or(f64::NAN, |t| t.inverse_cdf(p))
 }

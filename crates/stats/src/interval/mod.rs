@@ -1,8 +1,9 @@
-//! Intervals: Wilson's for a proportion, Student's for a mean, bootstrap ones for anything else.
+//! Intervals: Wilson's and the exact one for a proportion, Student's for a mean, bootstrap ones for anything else.
 //!
 //! | question | function |
 //! |---|---|
 //! | accuracy on n test items | [`wilson`] |
+//! | a bound that must hold, as an audit's | [`clopper_pearson`], [`clopper_pearson_upper`], [`clopper_pearson_lower`] |
 //! | a mean over seeds, values roughly normal | [`t_mean`] |
 //! | a mean, median or ratio of unknown shape | [`Bootstrap`] |
 //! | method A against B on the same seeds | [`Bootstrap::paired_difference`] |
@@ -10,12 +11,14 @@
 #[cfg(feature = "bootstrap")]
 mod bootstrap;
 mod closed;
+mod exact;
 
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "bootstrap")]
 pub use bootstrap::{Bootstrap, Estimate, Method, bca, percentile};
 pub use closed::{t_mean, wilson};
+pub use exact::{clopper_pearson, clopper_pearson_lower, clopper_pearson_upper};
 
 /// A two-sided interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
