@@ -6,6 +6,7 @@ mod fit_law;
 mod guard;
 mod heads;
 mod markov;
+mod show;
 mod stats;
 mod text;
 
