@@ -57,7 +57,8 @@ mod tests {
             "list": vec![1.5; 13], "rows": [[1.0], [2.0, 123456.789]],
         });
         let text = answer(json).text;
-        let expected = "p       0.740000\nreason  —\nn       50\nci.lo   0.604468\nci.hi   1.00000e-9\nlist    ".to_owned()
+        let expected = "p       0.740000\nreason  —\nn       50\nci.lo   0.604468\nci.hi   1.00000e-9\nlist    "
+            .to_owned()
             + &"1.50000 ".repeat(12)
             + "… (13 in all)\nrows.0  1\nrows.1  2 123457";
         assert_eq!(text, expected);

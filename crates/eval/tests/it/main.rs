@@ -1,4 +1,10 @@
 //! One binary: a module a subject.
 
+mod envelope;
+#[cfg(feature = "cli")]
+mod laws_cli;
+mod parametric;
+mod prescribe;
+mod shape;
 mod support;
 mod tables;
