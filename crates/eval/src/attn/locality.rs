@@ -156,7 +156,7 @@ mod tests {
         // Text first: the video tokens are 1 and 2.
         let grid = Grid::new([2, 1, 1], 3, true).unwrap();
         let found = locality(&attention, 0, &grid, (0, 0));
-        assert!((found.local_mass.unwrap() - (0.8 + 0.4 / 0.7) / 2.0).abs() < 1e-12);
+        assert!((found.local_mass.unwrap() - f64::midpoint(0.8, 0.4 / 0.7)).abs() < 1e-12);
         assert_eq!((grid.place(0), grid.place(2)), (None, Some([1, 0, 0])));
     }
 

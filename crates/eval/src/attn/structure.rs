@@ -35,8 +35,7 @@ pub fn column_share<T: Scalar>(attention: &Attention<'_, T>, head: usize) -> Vec
             *sum += weight.into();
         }
     }
-    share.iter_mut().for_each(|sum| *sum /= len as f64);
-    share
+    share.iter().map(|sum| sum / len as f64).collect()
 }
 
 /// A token on which much of a map's mass lies.

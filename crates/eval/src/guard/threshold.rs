@@ -84,9 +84,9 @@ pub fn calibrate(scores: &[f64], fail: &[bool], target_fpr: f64) -> Result<Calib
     let mut at_fpr = best_f1;
     for (i, &row) in order.iter().enumerate() {
         if fail[row] {
-            tp += 1
+            tp += 1;
         } else {
-            fp += 1
+            fp += 1;
         }
         // Equal scores pass or fail together.
         if order.get(i + 1).is_some_and(|&next| scores[next] == scores[row]) {

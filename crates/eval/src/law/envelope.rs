@@ -8,6 +8,8 @@
 //!
 //! The hull is a monotone chain: O(n log n), 3,850 rows in well under a millisecond.
 
+use ashlar_stats::ols;
+
 use super::{Points, Resource, Variable};
 use crate::{Error, Result};
 
@@ -104,7 +106,7 @@ impl Envelope {
         }
         let x: Vec<f64> = rows.iter().map(|&row| spent[row].ln()).collect();
         let y: Vec<f64> = rows.iter().map(|&row| target[row].ln()).collect();
-        let line = Line::through(&x, &y)?;
+        let line = ols::simple(&x, &y)?;
         let runs = points.runs()?.map(|names| {
             let on = |rows: &mut dyn Iterator<Item = usize>| {
                 rows.map(|row| names[row].as_str()).collect::<std::collections::HashSet<_>>().len()
@@ -142,44 +144,6 @@ impl Envelope {
             let frontier = (a.resource.ln() + along * (b.resource.ln() - a.resource.ln())).exp();
             Some(100.0 * (resource / frontier - 1.0))
         })
-    }
-}
-
-/// A least-squares line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Line {
-    /// Slope.
-    pub slope: f64,
-    /// Value at 0.
-    pub intercept: f64,
-    /// Share of the variance explained; NaN where y does not vary.
-    pub r2: f64,
-    /// Sum of squared residuals.
-    pub rss: f64,
-}
-
-impl Line {
-    /// The line through points of at least two abscissae.
-    ///
-    /// # Errors
-    /// [`Error::Undefined`] where all x are the same or the numbers leave the floats' range.
-    pub fn through(x: &[f64], y: &[f64]) -> Result<Self> {
-        let n = x.len() as f64;
-        let (mx, my) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
-        let (mut sxx, mut sxy, mut syy) = (0.0, 0.0, 0.0);
-        for (x, y) in x.iter().zip(y) {
-            let (dx, dy) = (x - mx, y - my);
-            sxx += dx * dx;
-            sxy += dx * dy;
-            syy += dy * dy;
-        }
-        let slope = sxy / sxx;
-        let intercept = my - slope * mx;
-        if !slope.is_finite() || !intercept.is_finite() {
-            return Err(Error::Undefined("no line through points of one abscissa".to_owned()));
-        }
-        let rss: f64 = x.iter().zip(y).map(|(x, y)| (y - intercept - slope * x).powi(2)).sum();
-        Ok(Self { slope, intercept, r2: if syy > 0.0 { 1.0 - rss / syy } else { f64::NAN }, rss })
     }
 }
 

@@ -1,7 +1,14 @@
 //! Reading tables: every mistake with its place, and no input that panics.
 
 use ashlar_eval::Table;
+use ashlar_eval::law::{
+    Envelope, EnvelopeMethod, Fit, FitOptions, Loss, Points, Resource, Starts, Variable, envelope::Target,
+};
 use proptest::prelude::*;
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore, SeedableRng},
+};
 
 fn parse(text: &str) -> Table {
     Table::parse("t", text.as_bytes()).unwrap()
@@ -49,6 +56,52 @@ fn mistakes_name_their_place() {
     assert_eq!(error(Table::parse("t", b"")), "rows in t: 0, at least 1 are needed");
     assert_eq!(error(Table::parse("t", b"a\n\xff\n")), "t, line 2, column 1: not UTF-8");
     assert!(error(Table::read(std::path::Path::new("no/such.csv"))).starts_with("cannot read no/such.csv"));
+}
+
+const GEMSTONES: &str = r#"{"run_name":"a","params_active_precise":543482880,"width":1024,"depth":28,"tokens":10003415040,"step":2385,"num_nodes":32,"seconds_per_step":1.39,"final_loss":3.101}
+{"run_name":"a","params_active_precise":543482880,"width":1024,"depth":28,"tokens":20006830080,"step":4770,"num_nodes":32,"seconds_per_step":1.39,"final_loss":2.95}
+{"run_name":"b","params_active_precise":104440064,"width":256,"depth":80,"tokens":10003415040,"step":2385,"num_nodes":8,"seconds_per_step":1.5,"final_loss":3.5}
+{"run_name":"b","params_active_precise":104440064,"width":256,"depth":80,"tokens":30003415040,"step":7155,"num_nodes":8,"seconds_per_step":1.5,"final_loss":3.3}
+{"run_name":"c","params_active_precise":1043482880,"width":2048,"depth":14,"tokens":10003415040,"step":2385,"num_nodes":8,"seconds_per_step":1.5,"final_loss":3.0}
+{"run_name":"c","params_active_precise":1043482880,"width":2048,"depth":14,"tokens":40003415040,"step":9540,"num_nodes":8,"seconds_per_step":1.5,"final_loss":2.7}
+"#;
+const CHINCHILLA: &str = "x,Model Size,Training FLOP,loss\n1,6795600349.28,9.99e18,5.0\n2,2979521172.1,9.2e18,4.6\n3,1e9,1e19,3.5\n\
+    4,1e9,1e20,2.9\n5,3e9,1e21,2.5\n6,7e9,1e22,2.2\n7,7e8,3e18,4.1\n";
+
+/// 100,000 tables, each a real one with a few bytes changed, cut out, repeated or moved.
+#[test]
+fn no_mutated_table_panics() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let spice: &[&[u8]] = &[b"null", b"-", b"1e400", b"NaN", b"\"", b",", b"\n", b"{", b"[]", b"\xff", b"0", b"1e-320"];
+    let mut fitted = 0;
+    for round in 0..100_000_u32 {
+        let mut bytes = if round % 2 == 0 { GEMSTONES } else { CHINCHILLA }.as_bytes().to_vec();
+        for _ in 0..=rng.next_u32() % 3 {
+            let at = rng.next_u32() as usize % bytes.len();
+            let to = (at + rng.next_u32() as usize % 40).min(bytes.len());
+            match rng.next_u32() % 4 {
+                0 => bytes[at] = rng.next_u32() as u8,
+                1 => drop(bytes.drain(at..to.min(at + bytes.len() - 1))),
+                2 => {
+                    let part = bytes[at..to].to_vec();
+                    bytes.splice(at..at, part);
+                }
+                _ => drop(bytes.splice(at..at + 1, spice[rng.next_u32() as usize % spice.len()].iter().copied())),
+            }
+        }
+        let Ok(table) = Table::parse("t", &bytes) else { continue };
+        let points = Points::new(table, None);
+        let resource = if round % 3 == 0 { Resource::GpuHours } else { Resource::Flops };
+        let envelope = Envelope::fit(&points, resource, Target::Params, round % 5 == 0, EnvelopeMethod::Hull);
+        let bucket = Envelope::fit(&points, resource, Target::Tokens, false, EnvelopeMethod::Bucket(3));
+        fitted += u32::from(envelope.is_ok()) + u32::from(bucket.is_ok());
+        if round % 50 < 2 {
+            let loss = if round % 100 < 50 { Loss::Huber { delta: 1e-3 } } else { Loss::Lad };
+            let options = FitOptions { loss, starts: Starts::Draws(1), seed: u64::from(round) };
+            let _ = Fit::of(&points, &[Variable::Params, Variable::Tokens], false, 0, &options);
+        }
+    }
+    assert!(fitted > 5_000, "{fitted} tables were still good");
 }
 
 proptest! {

@@ -72,7 +72,7 @@ pub fn run(args: &EnvelopeArgs) -> Result<Answer, Failure> {
     let mut text = vec![
         (
             "law",
-            format!("{} = {:e} · resource^{}", args.target.name(), envelope.intercept.exp(), number(envelope.coef)),
+            format!("{} = {:.5e} · resource^{}", args.target.name(), envelope.intercept.exp(), number(envelope.coef)),
         ),
         ("exponent", number(envelope.coef)),
         ("intercept (ln)", number(envelope.intercept)),

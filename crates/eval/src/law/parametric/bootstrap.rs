@@ -57,9 +57,11 @@ impl Fit {
                 let problem = self.problem.resampled(&count);
                 let mut theta = self.theta.clone();
                 match self.loss {
-                    Loss::Huber { delta } => lad::polish(&problem, &mut theta, delta),
+                    Loss::Huber { delta } => {
+                        lad::polish(&problem, &mut theta, delta);
+                    }
                     Loss::Lad => lad::descend(&problem, &mut theta, lad::FIRST_DELTA),
-                };
+                }
                 natural(k, &problem.outer(&theta))
             })
             .collect();

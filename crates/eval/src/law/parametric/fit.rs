@@ -82,8 +82,13 @@ pub struct Fit {
     pub starts_at_best: usize,
     /// Starts given up after 30 iterations.
     pub starts_pruned: usize,
-    /// Largest component of the gradient of objective / (δ n); for LAD at δ = 1e-10.
+    /// Largest component of the gradient of objective / (δ n); for LAD of the Lagrangian's over n, or how far a
+    /// multiplier leaves [−1, 1].
     pub grad_inf: f64,
+    /// The losses fitted.
+    pub losses: Vec<f64>,
+    /// Each variable's values on these rows.
+    pub columns: Vec<Vec<f64>>,
     pub(super) problem: Problem,
     pub(super) theta: Vec<f64>,
 }
@@ -104,42 +109,32 @@ pub fn fit(loss: &[f64], vars: &[Variable], columns: &[Vec<f64>], options: &FitO
     let grid = Grid::new(vars.len());
     let starts = grid.choose(options.starts, options.seed);
     let found = search(&problem, grid, &starts, delta);
-    let scaled = |theta: &[f64], value: f64| match options.loss {
-        Loss::Huber { .. } => value * delta * problem.weight_sum(),
-        Loss::Lad => problem.absolute(theta),
-    };
-    let polished: Vec<(f64, Vec<f64>, f64)> = found
-        .best
-        .into_par_iter()
-        .map(|(_, mut theta)| {
-            let end = match options.loss {
-                Loss::Huber { .. } => lad::polish(&problem, &mut theta, delta),
-                Loss::Lad => lad::descend(&problem, &mut theta, delta),
-            };
-            (scaled(&theta, end.value), theta, end.value)
-        })
-        .collect();
+    let polished: Vec<(f64, Vec<f64>)> =
+        found.best.into_par_iter().map(|(_, theta)| polish(&problem, theta, options.loss)).collect();
     let best = polished.into_iter().filter(|one| one.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
-    let Some((mut objective, mut theta, value)) = best else {
+    let Some((mut objective, mut theta)) = best else {
         return Err(Error::Undefined("no start finds a law: the losses or variables are too extreme".to_owned()));
     };
-    let mut vanished = theta[2 * vars.len()] < problem.lowest_term(&theta) - VANISHED;
-    let mut without = theta[..2 * vars.len()].to_vec();
-    let end = match options.loss {
-        Loss::Huber { .. } => lad::polish(&problem, &mut without, delta),
-        Loss::Lad => lad::descend(&problem, &mut without, delta),
-    };
-    let objective_without = scaled(&without, end.value);
-    vanished |= objective_without <= objective * (1.0 + 1e-12);
+    // Without a floor: as good, or is the floor so low that it is none?
+    let floor = theta[2 * vars.len()];
+    let (objective_without, without) = polish(&problem, theta[..2 * vars.len()].to_vec(), options.loss);
+    let vanished = floor < problem.lowest_term(&theta) - VANISHED || objective_without <= objective * (1.0 + 1e-12);
     if vanished && objective_without.is_finite() {
-        theta = without;
-        objective = objective_without;
+        (objective, theta) = (objective_without, without);
     }
-    let last = if options.loss == Loss::Lad { lad::LAST_DELTA } else { delta };
-    let mut gradient = vec![0.0; theta.len()];
-    problem.value(&theta, last, &mut gradient, &mut Scratch::default());
-    let grad_inf = problem.outer_gradient_inf(&gradient);
-    let reached = found.values.iter().filter(|v| **v <= found.lowest.min(value) * (1.0 + SAME)).count();
+    let grad_inf = match options.loss {
+        Loss::Huber { delta } => {
+            let mut gradient = vec![0.0; theta.len()];
+            problem.value(&theta, delta, &mut gradient, &mut Scratch::default());
+            problem.outer_gradient_inf(&gradient)
+        }
+        Loss::Lad => {
+            let off = lad::finish(&problem, &mut theta);
+            objective = problem.absolute(&theta);
+            off
+        }
+    };
+    let reached = found.values.iter().filter(|v| **v <= found.lowest * (1.0 + SAME)).count();
     let outer = problem.outer(&theta);
     let k = vars.len();
     Ok(Fit {
@@ -155,9 +150,23 @@ pub fn fit(loss: &[f64], vars: &[Variable], columns: &[Vec<f64>], options: &FitO
         starts_at_best: reached,
         starts_pruned: found.pruned,
         grad_inf,
+        losses: loss.to_vec(),
+        columns: columns.to_vec(),
         problem,
         theta,
     })
+}
+
+/// The optimum near θ, and its objective.
+fn polish(problem: &Problem, mut theta: Vec<f64>, loss: Loss) -> (f64, Vec<f64>) {
+    let objective = match loss {
+        Loss::Huber { delta } => lad::polish(problem, &mut theta, delta).value * delta * problem.weight_sum(),
+        Loss::Lad => {
+            lad::descend(problem, &mut theta, lad::FIRST_DELTA);
+            problem.absolute(&theta)
+        }
+    };
+    (objective, theta)
 }
 
 fn check(loss: &[f64], vars: &[Variable], columns: &[Vec<f64>], options: &FitOptions) -> Result<()> {

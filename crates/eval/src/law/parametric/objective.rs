@@ -251,49 +251,86 @@ impl Problem {
 
     /// [`Problem::value`] with the Hessian, for Newton: ψ′ J Jᵀ − ψ ∇²ŷ, ψ′ = 1 inside δ and 0 outside.
     pub fn hessian(&self, theta: &[f64], delta: f64, gradient: &mut [f64], hessian: &mut [f64]) -> f64 {
-        let (k, n) = (self.k(), theta.len());
-        gradient.fill(0.0);
-        hessian.fill(0.0);
         let mut sum = 0.0;
-        let mut t = [0.0; 5];
-        // ∂t_j/∂θ is −ln d at x_j, 1 at c_j: the parameters of term j, with these slopes.
-        let mut slope = [0.0; 9];
-        let mut jacobian = [0.0; 9];
-        for row in 0..self.rows() {
-            let Some((r, weights)) = self.row(row, theta, &mut t) else { return f64::INFINITY };
+        let finite = self.accumulate(theta, gradient, hessian, |row, r| {
             let weight = self.weight[row];
             let psi = r.clamp(-delta, delta);
             sum += weight * psi * (r - 0.5 * psi);
-            for (j, term) in self.terms.iter().enumerate() {
-                slope[j] = -term.values[term.place[row] as usize];
-                slope[k + j] = 1.0;
-            }
-            slope[2 * k] = 1.0;
-            // Which term a parameter belongs to.
-            let owner = |a: usize| if a == 2 * k { k } else { a % k };
+            (weight * psi, if r.abs() <= delta { weight } else { 0.0 })
+        });
+        if !finite {
+            return f64::INFINITY;
+        }
+        let scale = 1.0 / (delta * self.weight_sum);
+        gradient.iter_mut().chain(hessian).for_each(|g| *g *= scale);
+        sum * scale
+    }
+
+    /// Sums −m ∇ŷ into the gradient and κ J Jᵀ − m ∇²ŷ into the Hessian, with (m, κ) of each row from its number and
+    /// residual. False where the law leaves the floats' range.
+    pub fn accumulate(
+        &self,
+        theta: &[f64],
+        gradient: &mut [f64],
+        hessian: &mut [f64],
+        mut multipliers: impl FnMut(usize, f64) -> (f64, f64),
+    ) -> bool {
+        let (k, n) = (self.k(), theta.len());
+        gradient.fill(0.0);
+        hessian.fill(0.0);
+        // Which term a parameter belongs to.
+        let owner = |a: usize| if a == 2 * k { k } else { a % k };
+        let (mut t, mut slope, mut jacobian) = ([0.0; 5], [0.0; 9], [0.0; 9]);
+        for row in 0..self.rows() {
+            let Some((r, weights)) = self.row(row, theta, &mut t) else { return false };
+            let (m, inside) = multipliers(row, r);
+            self.slopes(row, &mut slope);
             for a in 0..n {
                 jacobian[a] = weights[owner(a)] * slope[a];
-                gradient[a] -= weight * psi * jacobian[a];
+                gradient[a] -= m * jacobian[a];
             }
-            let inside = if r.abs() <= delta { weight } else { 0.0 };
             for a in 0..n {
                 for b in 0..=a {
                     // ∇²ŷ = Σ_j w_j ∇t_j ∇t_jᵀ − J Jᵀ.
                     let own = if owner(a) == owner(b) { weights[owner(a)] * slope[a] * slope[b] } else { 0.0 };
                     let product = jacobian[a] * jacobian[b];
-                    hessian[a * n + b] += inside * product - weight * psi * (own - product);
+                    hessian[a * n + b] += inside * product - m * (own - product);
                 }
             }
         }
-        let scale = 1.0 / (delta * self.weight_sum);
-        gradient.iter_mut().for_each(|g| *g *= scale);
         for a in 0..n {
-            for b in 0..=a {
-                hessian[a * n + b] *= scale;
+            for b in 0..a {
                 hessian[b * n + a] = hessian[a * n + b];
             }
         }
-        sum * scale
+        true
+    }
+
+    /// ∇ŷ of a row and its residual.
+    pub fn jacobian(&self, row: usize, theta: &[f64], jacobian: &mut [f64]) -> f64 {
+        let (k, n) = (self.k(), theta.len());
+        let (mut t, mut slope) = ([0.0; 5], [0.0; 9]);
+        self.slopes(row, &mut slope);
+        let Some((r, weights)) = self.row(row, theta, &mut t) else { return f64::NAN };
+        for a in 0..n {
+            jacobian[a] = weights[if a == 2 * k { k } else { a % k }] * slope[a];
+        }
+        r
+    }
+
+    /// ∂t/∂θ of each parameter's own term: −ln d at x_j, 1 at c_j and e.
+    fn slopes(&self, row: usize, slope: &mut [f64; 9]) {
+        let k = self.k();
+        for (j, term) in self.terms.iter().enumerate() {
+            slope[j] = -term.values[term.place[row] as usize];
+            slope[k + j] = 1.0;
+        }
+        slope[2 * k] = 1.0;
+    }
+
+    /// How often a row counts.
+    pub fn weight(&self, row: usize) -> f64 {
+        self.weight[row]
     }
 
     /// Residuals ln L − ŷ.
