@@ -1,0 +1,11 @@
+//! One binary: a module a subject.
+
+mod diagnostics;
+mod envelope;
+#[cfg(feature = "cli")]
+mod laws_cli;
+mod parametric;
+mod prescribe;
+mod shape;
+mod support;
+mod tables;
