@@ -34,7 +34,7 @@ use estimate::Estimator;
 use insert::{Insert, Places};
 
 pub use config::{SketchConfig, TableKind};
-pub use fixed::{quantise, scale_for};
+pub use fixed::{ceil_log2, power_of_two, quantise, scale_for, scale_for_log2};
 pub use hash::{Coefficients, HashFamily, fmix_place};
 
 use crate::{
@@ -208,7 +208,7 @@ impl CountSketch {
                     return self.add_checked(&integers, places);
                 }
                 *bound = upper;
-                insert.quantised(x, fixed::power_of_two(*scale_log2) as f64, cells);
+                insert.quantised(x, power_of_two(*scale_log2), cells);
             }
         }
         Ok(())
@@ -329,11 +329,12 @@ impl CountSketch {
             Table::F32(table) => self.estimator(table).at(&[i], &mut value),
             Table::Fixed { cells, scale_log2, .. } => {
                 // Only the row's cells are needed.
+                let unit = power_of_two(-scale_log2) as f32;
                 let mut signed: Vec<f32> = Vec::with_capacity(self.config.rows as usize);
                 for row in 0..self.config.rows as usize {
                     let (bucket, minus) = self.hasher.place(row, i, self.config.cols);
                     let cell = cells[row * self.config.cols as usize + bucket as usize] as f32;
-                    signed.push(if minus { -cell } else { cell } * fixed::power_of_two(-scale_log2));
+                    signed.push(if minus { -cell } else { cell } * unit);
                 }
                 let middle = (signed.len() - 1) / 2;
                 value[0] = *signed.select_nth_unstable_by(middle, f32::total_cmp).1;
@@ -401,7 +402,7 @@ impl CountSketch {
         match &self.table {
             Table::F32(table) => Cow::Borrowed(table),
             Table::Fixed { cells, scale_log2, .. } => {
-                let unit = fixed::power_of_two(-scale_log2);
+                let unit = power_of_two(-scale_log2) as f32;
                 Cow::Owned(cells.iter().map(|&cell| cell as f32 * unit).collect())
             }
         }
