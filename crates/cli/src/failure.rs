@@ -2,11 +2,12 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
 use crate::{
     args::{Color, GlobalArgs},
     config::Source,
+    excerpt::{self, Excerpt},
 };
 
 /// Exit codes of every command.
@@ -63,13 +64,14 @@ struct Parts {
     message: String,
     help: Option<String>,
     label: Option<LabeledSpan>,
-    source: Option<NamedSource<String>>,
+    source: Option<Excerpt>,
     // What the mistake is in, where no place can be shown.
     origin: Option<String>,
     // "Did you mean", where it isn't the label of a place.
     suggestion: Option<String>,
     more: Vec<Failure>,
     causes: Vec<String>,
+    diverged: bool,
     keys: Vec<String>,
     key_is_wrong: bool,
 }
@@ -78,7 +80,8 @@ impl Failure {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self(Box::new(Parts {
             exit,
-            message: message.into(),
+            // A message may repeat a value that fills the user's file.
+            message: excerpt::shortened(message.into()),
             help: None,
             label: None,
             source: None,
@@ -86,6 +89,7 @@ impl Failure {
             suggestion: None,
             more: Vec::new(),
             causes: Vec::new(),
+            diverged: false,
             keys: Vec::new(),
             key_is_wrong: false,
         }))
@@ -118,7 +122,7 @@ impl Failure {
         while let Some(cause) = next {
             let text = cause.to_string();
             if !failure.0.message.contains(&text) {
-                failure.0.causes.push(text);
+                failure.0.causes.push(excerpt::shortened(text));
             }
             next = cause.source();
         }
@@ -137,6 +141,18 @@ impl Failure {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());
         self
+    }
+
+    /// Says that the numbers ran away, as with too high a learning rate: in a grid this point is then not chosen.
+    #[must_use]
+    pub fn diverged(mut self) -> Self {
+        self.0.diverged = true;
+        self
+    }
+
+    /// Whether the numbers ran away, rather than the disk or a bug.
+    pub fn is_divergence(&self) -> bool {
+        self.0.diverged
     }
 
     /// All mistakes of one text, the first as the main one.
@@ -160,9 +176,9 @@ impl Failure {
     }
 
     fn point_at(&mut self, origin: &str, text: &str, span: std::ops::Range<usize>, label: Option<String>) {
-        let span = span.start.min(text.len())..span.end.min(text.len());
+        let (excerpt, span) = Excerpt::new(origin, text, span);
         self.0.label = Some(LabeledSpan::new(label, span.start, span.len().max(1)));
-        self.0.source = Some(NamedSource::new(origin, text.to_owned()));
+        self.0.source = Some(excerpt);
         self.0.origin = None;
     }
 
@@ -177,7 +193,7 @@ impl Failure {
                 }
             }
         }
-        flat.sort_by_key(|one| one.0.label.as_ref().map_or(usize::MAX, LabeledSpan::offset));
+        flat.sort_by_key(|one| one.position().unwrap_or((usize::MAX, 0)));
         let mut all = flat.into_iter();
         let mut first = all.next()?;
         first.0.more = all.collect();
@@ -236,12 +252,7 @@ impl Failure {
 
     /// `line:column` in the user's file, counted from 1.
     pub fn position(&self) -> Option<(usize, usize)> {
-        let text = self.0.source.as_ref()?.inner();
-        let offset = self.0.label.as_ref()?.offset();
-        // An offset inside a character counts as its start.
-        let before = &text[..(0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at))?];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+        self.0.source.as_ref().map(Excerpt::position)
     }
 
     /// What the place in the user's file is labelled with, for instance a suggestion.

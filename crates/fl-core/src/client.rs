@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use ashlar_data::LabelledSet;
 use ashlar_models::{VisionModel, Weights};
 
-use crate::{Result, config::ClientTable};
+use crate::{Result, config::ClientTable, sparsefed::clip_l2};
 
 /// Examples whose features are held at once; larger batches are summed in pieces.
 const PIECE: usize = 512;
@@ -170,7 +170,9 @@ impl LocalSgd {
             let factor = self.loss_factor as f32;
             scale(g, factor);
         }
-        clip_norm(g, self.max_grad_norm);
+        if self.max_grad_norm > 0.0 {
+            clip_l2(g, self.max_grad_norm);
+        }
         if let Some(mask) = hook.mask {
             mask(g);
         }
@@ -210,19 +212,6 @@ pub struct Hook<'a> {
     pub mask: Option<Mask<'a>>,
     /// Gets the global weights and changes the local ones after the step.
     pub project: Option<Project<'a>>,
-}
-
-/// Scales `x` down to the l2 norm `most`, where that is above 0 and exceeded; returns the norm found.
-pub fn clip_norm(x: &mut [f32], most: f64) -> f64 {
-    if most <= 0.0 {
-        return 0.0;
-    }
-    let norm = l2(x);
-    if norm > most {
-        let factor = (most / norm) as f32;
-        scale(x, factor);
-    }
-    norm
 }
 
 pub(crate) fn scale(x: &mut [f32], factor: f32) {

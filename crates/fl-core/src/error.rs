@@ -159,6 +159,14 @@ impl Error {
         }
     }
 
+    /// Whether the numbers ran away, as with too high a learning rate.
+    pub fn is_divergence(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyDropped { .. } | Self::NoUpdates { .. } | Self::Diverged { .. } | Self::FixedOverflow { .. }
+        )
+    }
+
     pub(crate) fn setting(field: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Setting { field, found: found.to_string(), expected: expected.into() }
     }

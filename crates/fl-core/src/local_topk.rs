@@ -1,7 +1,8 @@
 //! Top-k at each client, with error feedback and momentum in the client's state (CommEfficient's `local_topk`).
 //!
 //! Client i: v = m·v + n_i·g; e = e + v; s = topk(e, k); e and v are zeroed where s is not 0; s is sent as it is (it
-//! carries n_i already). Without error feedback s = topk(v, k). Server: V = ρV + Σs/Σn; w ← w − ηV, no masking.
+//! carries n_i already). Without error feedback s = topk(v, k). The server is
+//! a [`MomentumServer`](crate::momentum::MomentumServer) on Σs/Σn: no masking.
 //!
 //! A client holds up to 2·d floats, and the union of the clients' supports is dense: uploads shrink by d/k, downloads
 //! hardly. Cost: one top-k of d numbers a client and round.
@@ -11,8 +12,7 @@ use ashlar_kernels::topk::{self, Count};
 
 use crate::error::expect_len;
 use crate::server::{ErrorFeedback, check_k, check_momentum};
-use crate::uncompressed::Momentum;
-use crate::{Aggregate, Error, Lr, Result, RoundReport, ServerAlgo, Update};
+use crate::{Error, Result, Update};
 
 /// What one client keeps between its rounds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,36 +92,5 @@ pub(crate) fn zero_at(x: &mut [f32], sparse: &SparseVec) {
         if value != 0.0 {
             x[i as usize] = 0.0;
         }
-    }
-}
-
-/// The server's side: V = ρV + G; w ← w − ηV.
-#[derive(Debug, Clone)]
-pub struct LocalTopk {
-    velocity: Momentum,
-}
-
-impl LocalTopk {
-    /// For d parameters and a momentum in [0, 1).
-    pub fn new(d: usize, momentum: f32) -> Result<Self> {
-        Ok(Self { velocity: Momentum::new(d, momentum)? })
-    }
-}
-
-impl ServerAlgo for LocalTopk {
-    fn name(&self) -> &'static str {
-        "local-topk"
-    }
-
-    fn step(&mut self, aggregate: &Aggregate, lr: Lr<'_>, w: &mut [f32]) -> Result<RoundReport> {
-        self.velocity.step(aggregate, lr, w)
-    }
-
-    fn save(&self) -> Vec<(String, Vec<f32>)> {
-        self.velocity.save()
-    }
-
-    fn load(&mut self, state: &[(String, Vec<f32>)]) -> Result<()> {
-        self.velocity.load(state)
     }
 }

@@ -4,10 +4,6 @@
 //! defence alone: `none` lifts the server's clipping but not the attackers' strength, and `sparsefed` clips weight
 //! changes to the same L as `norm-clip`.
 
-use std::path::Path;
-
-use serde_json::Value;
-
 use crate::{
     Error, Mode, Result,
     config::{AttackKind, DefenceName, RunConfig},
@@ -69,13 +65,4 @@ impl Cell {
     pub fn name(&self) -> String {
         format!("{} vs {}", self.attack, self.defence)
     }
-}
-
-/// Writes the table beside the cells' run folders.
-///
-/// # Errors
-/// If the file can't be written.
-pub fn write_result(out: &Path, result: &Value) -> Result<()> {
-    let path = out.join("result.json");
-    std::fs::write(&path, format!("{result}\n")).map_err(|source| Error::Io { action: "write", path, source })
 }

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::certify::Certificate;
 use crate::error::expect_len;
 use crate::fetchsgd::{FetchSgd, Variant};
+use crate::momentum::MomentumServer;
 use crate::optim::{Rule, ServerOptimizer};
 use crate::vector::LEAF;
-use crate::{Error, Result, fedavg, local_topk, sparsefed, true_topk, uncompressed};
+use crate::{Error, Result, sparsefed, true_topk};
 
 pub use received::Aggregate;
 
@@ -248,39 +249,15 @@ impl ServerSpec {
             });
         }
         Ok(match self.mode {
-            Mode::Uncompressed => Box::new(uncompressed::Uncompressed::new(self.d, self.momentum)?),
+            Mode::Uncompressed | Mode::LocalTopk => Box::new(MomentumServer::new(self.mode, self.d, self.momentum)?),
             Mode::TrueTopk => Box::new(true_topk::TrueTopk::new(self.d, self.k, self.momentum)?),
-            Mode::LocalTopk => Box::new(local_topk::LocalTopk::new(self.d, self.momentum)?),
             Mode::FedAvg => match self.optimizer {
-                None => Box::new(fedavg::FedAvg::new(self.d, self.momentum)?),
+                None => Box::new(MomentumServer::new(self.mode, self.d, self.momentum)?),
                 Some(rule) => Box::new(ServerOptimizer::new(self.d, rule)?),
             },
             Mode::Sketch => Box::new(FetchSgd::new(self.sketch_config(), self.k, self.momentum, self.variant)?),
             Mode::SparseFed => Box::new(sparsefed::SparseFed::new(self.d, self.k, self.momentum, self.certify_radius)?),
         })
-    }
-
-    /// Refuses what CommEfficient refuses: server error feedback with local momentum, local error feedback with server
-    /// momentum, and mode sketch with either kind of local state. The other modes must name their error feedback truly.
-    pub fn check_state(&self, error: ErrorFeedback, local_momentum: f32) -> Result<()> {
-        let conflict = |first, second, why| Err(Error::Conflict { first, second, why });
-        if self.mode == Mode::Sketch && (error == ErrorFeedback::Local || local_momentum != 0.0) {
-            return conflict(
-                "mode",
-                "local_momentum",
-                "mode sketch keeps error and momentum at the server: set `error` to virtual and the local momentum to 0",
-            );
-        }
-        match error {
-            // True top-k carries v_i at its clients and masks it itself.
-            ErrorFeedback::Virtual if local_momentum != 0.0 && self.mode != Mode::TrueTopk => {
-                conflict("error", "local_momentum", "error feedback at the server needs a local momentum of 0")
-            }
-            ErrorFeedback::Local if self.momentum != 0.0 => {
-                conflict("error", "momentum", "error feedback at the clients needs a server momentum of 0")
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -38,37 +38,9 @@ pub(crate) fn norm(x: &[f32]) -> f64 {
     leaves.iter().sum::<f64>().sqrt()
 }
 
-/// ⌈log₂ x⌉ of a positive finite number, exactly.
-pub(crate) fn ceil_log2(x: f64) -> i32 {
-    let bits = x.to_bits();
-    let exponent = (bits >> 52) & 0x7ff;
-    if exponent == 0 {
-        // A subnormal number is at most 2^−1022.
-        return -1022;
-    }
-    let exponent = exponent as i32 - 1023;
-    if bits & ((1 << 52) - 1) == 0 { exponent } else { exponent + 1 }
-}
-
-/// 2^e for |e| ≤ 1022.
-pub(crate) fn exp2(e: i32) -> f64 {
-    f64::from_bits(((e.clamp(-1022, 1023) + 1023) as u64) << 52)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ceil_log2_is_exact_at_powers_of_two() {
-        for e in -300..300 {
-            let p = exp2(e);
-            assert_eq!(p, 2f64.powi(e));
-            assert_eq!(ceil_log2(p), e);
-            assert_eq!(ceil_log2(p * (1.0 + f64::EPSILON)), e + 1);
-            assert_eq!(ceil_log2(p * 0.75), e);
-        }
-    }
 
     #[test]
     fn sums_do_not_depend_on_threads() {

@@ -70,7 +70,9 @@ pub fn execute(experiment: &Experiment, settings: &Settings) -> Result<Outcome, 
         }
     }
     let total = waiting.len();
-    if !results.is_empty() {
+    if total == 0 {
+        tracing::info!("{}: finished already, only claims and report are made again", experiment.header.name);
+    } else if !results.is_empty() {
         tracing::info!("{} runs are finished already, {total} are left", results.len());
     }
     let workers = usize::from(settings.threads).min(total).max(1);
@@ -96,7 +98,7 @@ pub fn execute(experiment: &Experiment, settings: &Settings) -> Result<Outcome, 
     }
     match state.failure.take() {
         Some(failure) => Err(failure),
-        None => gather(experiment, settings.out, &state.results),
+        None => gather(experiment, settings.out, &state.results, total),
     }
 }
 
@@ -235,7 +237,7 @@ fn run_unit(
         Err(failure) => match failure.exit() {
             Exit::Interrupted => return Err(interrupted(settings.out)),
             // A learning rate that diverges is an answer to the grid's question. Nothing is written: --resume tries again.
-            _ if planned.points.len() > 1 && diverged(&failure) => {
+            _ if planned.points.len() > 1 && failure.is_divergence() => {
                 tracing::warn!("{label} failed, so this point is not chosen: {failure}");
                 return Ok(failed(&failure));
             }
@@ -246,14 +248,6 @@ fn run_unit(
         store::write_json(&out.join("result.json"), &result)?;
     }
     Ok(result)
-}
-
-/// Whether a stage failed because its numbers ran away, not because of the disk or a bug. Only the message says which:
-/// these are fl-core's words for it.
-fn diverged(failure: &Failure) -> bool {
-    let text = failure.to_string();
-    let words = ["the run has diverged", "NaN or infinity", "no client sent a usable update", "does not fit 64 bits"];
-    failure.exit() == Exit::Failed && words.iter().any(|words| text.contains(words))
 }
 
 fn interrupted(out: &Path) -> Failure {
@@ -275,7 +269,12 @@ fn folder(experiment: &Experiment, out: &Path, (stage, point, seed): Unit) -> Pa
     path.join(format!("seed-{}", planned.seeds[seed]))
 }
 
-fn gather(experiment: &Experiment, out: &Path, results: &BTreeMap<Unit, Value>) -> Result<Outcome, Failure> {
+fn gather(
+    experiment: &Experiment,
+    out: &Path,
+    results: &BTreeMap<Unit, Value>,
+    made: usize,
+) -> Result<Outcome, Failure> {
     let mut stages = Vec::new();
     for (stage, planned) in experiment.stages.iter().enumerate() {
         let mut points: Vec<PointOutcome> = planned
@@ -301,7 +300,7 @@ fn gather(experiment: &Experiment, out: &Path, results: &BTreeMap<Unit, Value>) 
             .map_err(|problem| Failure::usage(format!("stage `{}`: in its result {problem}", planned.stage.name)))?;
         stages.push(StageOutcome { points, chosen });
     }
-    Ok(Outcome { stages })
+    Ok(Outcome { stages, made })
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -12,6 +12,8 @@ use crate::metric;
 pub struct Outcome {
     /// In the order of the experiment.
     pub stages: Vec<StageOutcome>,
+    /// Runs that were made now; the others were finished already.
+    pub made: usize,
 }
 
 /// One stage's results.

@@ -5,14 +5,14 @@ use std::time::Instant;
 use ashlar_cli::{Answer, Failure};
 use ashlar_kernels::{
     rng,
-    sketch::{Coefficients, CountSketch, HashFamily, SketchConfig, TableKind},
+    sketch::{CountSketch, SketchConfig, TableKind},
     topk::{self, Count},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rand::{Rng, seq::SliceRandom};
 use serde_json::json;
 
-use crate::Error;
+use crate::{Error, config::HashName};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
@@ -38,7 +38,7 @@ pub struct BenchArgs {
     pub alpha: f64,
     /// Hash family.
     #[arg(long, value_enum, default_value_t)]
-    pub hash: Hash,
+    pub hash: HashName,
     /// Largest magnitudes first, instead of at random places.
     #[arg(long)]
     pub sorted: bool,
@@ -50,18 +50,6 @@ pub struct BenchArgs {
     pub repeats: u32,
 }
 
-/// Hash family.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum Hash {
-    /// SplitMix64 keys and a 64-bit mixer.
-    #[default]
-    Fmix64,
-    /// Exact polynomials modulo 2^61 - 1.
-    Poly61,
-    /// As csvec computes them.
-    Csvec,
-}
-
 pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
     if args.k == 0 || args.k > args.d {
         return Err(Error::KeepCount { k: args.k, d: args.d }.into());
@@ -69,13 +57,14 @@ pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
     if !args.alpha.is_finite() {
         return Err(Failure::usage(format!("--alpha {}: a finite number is expected", args.alpha)));
     }
-    let hash = match args.hash {
-        Hash::Fmix64 => HashFamily::Fmix64,
-        Hash::Poly61 => HashFamily::Poly61,
-        Hash::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
+    let config = SketchConfig {
+        d: args.d,
+        rows: args.rows,
+        cols: args.cols,
+        seed: args.seed,
+        hash: args.hash.family(),
+        table: TableKind::F32,
     };
-    let config =
-        SketchConfig { d: args.d, rows: args.rows, cols: args.cols, seed: args.seed, hash, table: TableKind::F32 };
     let x = power_law(args);
     let mut sketch = CountSketch::new(config).map_err(Error::from)?;
     let accumulate_s = fastest(args.repeats, || {

@@ -1,17 +1,16 @@
 //! `fl-core matrix`.
 
+use std::path::Path;
+
 use ashlar_cli::{Answer, Failure, GlobalArgs, RunArgs, interrupt};
 use ashlar_stats::interval;
+use ashlar_train::run::{Env, RunFolder};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use toml::Table;
 
 use super::{settings, train};
-use crate::{
-    config::RunConfig,
-    matrix::{self, Cell},
-    sim::Surroundings,
-};
+use crate::{config::RunConfig, matrix::Cell, sim::Surroundings};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
@@ -57,6 +56,7 @@ pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> 
         let text = cells.iter().map(|cell| Ok(format!("# {}\n{}", cell.name(), cell.config.to_toml()?)));
         return Ok(Answer::plain(text.collect::<crate::Result<Vec<_>>>()?.join("\n")));
     }
+    let mut folder = args.run.out.as_deref().map(|out| open(out, &base, &args.run)).transpose()?;
     let mut rows = Vec::new();
     for cell in &cells {
         let results = args.seeds.iter().map(|&seed| run_cell(cell, seed, &args.run)).collect::<Result<Vec<_>, _>>()?;
@@ -64,10 +64,23 @@ pub(super) fn run(args: &MatrixArgs, _: &GlobalArgs) -> Result<Answer, Failure> 
     }
     let text = table(&rows);
     let answer = json!({ "seeds": args.seeds, "rows": rows });
-    if let Some(out) = &args.run.out {
-        matrix::write_result(out, &answer)?;
+    if let Some(folder) = &mut folder {
+        folder.result(&answer).map_err(crate::Error::from)?;
     }
     Ok(Answer::new(answer, text))
+}
+
+/// The folder around the cells' run folders. On `--resume` the base must be the same; attacks, defences and seeds may be
+/// added.
+fn open(out: &Path, base: &RunConfig, run: &RunArgs) -> crate::Result<RunFolder> {
+    let config = base.to_toml()?;
+    if run.resume && out.join("config.toml").is_file() {
+        let folder = RunFolder::resume(out)?;
+        folder.check_config(&config)?;
+        return Ok(folder);
+    }
+    let threads = run.threads.map_or_else(rayon::current_num_threads, usize::from);
+    Ok(RunFolder::create(out, &config, &Env::collect("cpu", threads, base.seed, &config))?)
 }
 
 fn run_cell(cell: &Cell, seed: u64, run: &RunArgs) -> Result<Value, Failure> {

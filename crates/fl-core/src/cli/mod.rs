@@ -67,6 +67,7 @@ impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
         match error {
             crate::Error::Interrupted { .. } => Self::interrupted(error.to_string()),
+            _ if error.is_divergence() => Self::from_error(&error, false).diverged(),
             _ => Self::from_error(&error, error.is_input()),
         }
     }

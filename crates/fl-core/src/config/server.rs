@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ashlar_kernels::sketch::{Coefficients, HashFamily};
 use ashlar_train::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,7 @@ impl ServerTable {
 /// Hash family of the sketch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum HashName {
     /// SplitMix64 row keys and a 64-bit mixer: no tables, the same on every device.
     #[default]
@@ -122,6 +124,17 @@ pub enum HashName {
     Poly61,
     /// As csvec computes them, wrapping products included.
     Csvec,
+}
+
+impl HashName {
+    /// The family, csvec's with one block and its own coefficients.
+    pub fn family(self) -> HashFamily {
+        match self {
+            Self::Fmix64 => HashFamily::Fmix64,
+            Self::Poly61 => HashFamily::Poly61,
+            Self::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
+        }
+    }
 }
 
 /// Optimiser on the averaged weight change.

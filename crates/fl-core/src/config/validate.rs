@@ -1,5 +1,7 @@
 //! What the types can't refuse: ranges, and settings that exclude each other.
 
+use ashlar_kernels::sketch::SketchConfig;
+
 use crate::{Error, Mode, Result};
 
 use super::{AttackKind, AttackTable, DefenceName, LocalError, Observe, Optimizer, RunConfig, Trigger};
@@ -29,8 +31,7 @@ impl RunConfig {
     /// # Errors
     /// A k that the model's d parameters don't have, a source or target class that the set doesn't have.
     pub fn resolve(&mut self, d: usize, classes: usize) -> Result<()> {
-        let needs_k = matches!(self.server.mode, Mode::TrueTopk | Mode::LocalTopk | Mode::Sketch | Mode::SparseFed);
-        if needs_k {
+        if self.keeps_k() {
             let k = *self.server.k.get_or_insert((d / 100).max(1));
             if k == 0 || k > d {
                 return Err(Error::KeepCount { k: k as u64, d: d as u64 });
@@ -57,6 +58,10 @@ impl RunConfig {
             }
         }
         Ok(())
+    }
+
+    fn keeps_k(&self) -> bool {
+        matches!(self.server.mode, Mode::TrueTopk | Mode::LocalTopk | Mode::Sketch | Mode::SparseFed)
     }
 
     fn check_rounds(&self, found: &mut Found) {
@@ -157,9 +162,15 @@ impl RunConfig {
 
     fn check_sketch(&self, found: &mut Found) {
         let server = &self.server;
+        if server.k == Some(0) && self.keeps_k() {
+            found.add("server.k", 0, "1 to d, the number of the model's parameters");
+        }
         if server.mode == Mode::Sketch {
-            if server.cols == Some(0) {
-                found.add("server.cols", 0, "at least 1");
+            if let Some(cols) = server.cols.filter(|cols| !(1..=SketchConfig::MAX_COLS).contains(cols)) {
+                found.add("server.cols", cols, "at least 1 and at most 2^32");
+            }
+            if server.rows > SketchConfig::MAX_ROWS {
+                found.add("server.rows", server.rows, "at most 64");
             }
             if server.rows == 0 || (server.rows.is_multiple_of(2) && server.hash != super::HashName::Csvec) {
                 found.add("server.rows", server.rows, "an odd number, so that the median is one of the estimates");

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::{
     Aggregate, Error, Lr, Mode, Result, RoundReport, Update, Values,
     bytes::{Bytes, Upload},
-    client::{Hook, Learner, LocalSgd, Pool, clip_norm},
+    client::{Hook, Learner, LocalSgd, Pool},
     config::RunConfig,
     exact::{Divisor, Reduction, reduce},
     fetchsgd::reduce_sketched,
@@ -344,8 +344,8 @@ impl Bench<'_> {
         if self.how.is_some() {
             return Ok(self.config.as_update(draw, values));
         }
-        if self.config.server.mode != Mode::Sketch {
-            clip_norm(&mut values, table.max_grad_norm);
+        if self.config.server.mode != Mode::Sketch && table.max_grad_norm > 0.0 {
+            clip_l2(&mut values, table.max_grad_norm);
         }
         if table.wd_div_w && table.weight_decay != 0.0 {
             let decay = (table.weight_decay / self.config.server.per_round as f64) as f32;

@@ -75,11 +75,19 @@ impl Simulation {
             expected: "the state of a federated run is needed".to_owned(),
         };
         let state: State = serde_json::from_value(checkpoint.state.clone()).map_err(damaged)?;
+        let before = checkpoint.f32("sim/before")?;
+        if before.len() != self.w.len() {
+            return Err(Error::State {
+                tensor: "model".to_owned(),
+                found: format!("has d = {} parameters", before.len()),
+                expected: format!("this run's has d = {}", self.w.len()),
+            });
+        }
         for param in self.model.params() {
             let values = checkpoint.f32(&param.name)?;
             copy(&param.name, values, &mut self.w[param.range()])?;
         }
-        copy("before", checkpoint.f32("sim/before")?, &mut self.before)?;
+        self.before.copy_from_slice(before);
         let server: Vec<(String, Vec<f32>)> = self
             .server
             .save()

@@ -1,16 +1,15 @@
 //! Builds a simulation from its settings.
 
 use ashlar_data::sampler::{self, EpochExhaust, Uniform};
-use ashlar_kernels::sketch::Coefficients;
 use ashlar_models::VisionModel;
 
 use crate::{
-    Error, HashFamily, Mode, Result, ServerSpec,
+    Error, Mode, Result, ServerSpec,
     aggregate::{self, Aggregator},
     bytes::Accountant,
     certify,
     client::Pool,
-    config::{AttackTable, DefenceName, HashName, LocalError, Optimizer, RunConfig, Sampling},
+    config::{AttackTable, DefenceName, LocalError, Optimizer, RunConfig, Sampling},
     optim::Rule,
 };
 
@@ -118,11 +117,7 @@ fn server_spec(config: &RunConfig, d: usize) -> Result<ServerSpec> {
         momentum: server.momentum as f32,
         rows: server.rows,
         cols: server.cols.unwrap_or(defaults.cols),
-        hash: match server.hash {
-            HashName::Fmix64 => HashFamily::Fmix64,
-            HashName::Poly61 => HashFamily::Poly61,
-            HashName::Csvec => HashFamily::Csvec { blocks: 1, coef: Coefficients::default() },
-        },
+        hash: server.hash.family(),
         seed: config.seed,
         variant: server.variant,
         optimizer: optimizer(config),

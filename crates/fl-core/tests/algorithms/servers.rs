@@ -2,12 +2,12 @@
 
 use ashlar_fl_core::exact::{self, Divisor, Reduction};
 use ashlar_fl_core::fetchsgd::{FetchSgd, Variant, reduce_sketched};
-use ashlar_fl_core::local_topk::{Compressor, LocalTopk};
+use ashlar_fl_core::local_topk::Compressor;
+use ashlar_fl_core::momentum::MomentumServer;
 use ashlar_fl_core::server::ErrorFeedback;
 use ashlar_fl_core::sparsefed::{SparseFed, clip_l2};
 use ashlar_fl_core::true_topk::TrueTopk;
-use ashlar_fl_core::uncompressed::Uncompressed;
-use ashlar_fl_core::{CountSketch, Lr, RoundReport, ServerAlgo, Update};
+use ashlar_fl_core::{CountSketch, Lr, Mode, RoundReport, ServerAlgo, Update};
 
 use crate::{close, fixture, floats32, gradient, indices, mean, noise, sketch};
 
@@ -49,8 +49,8 @@ fn without_collisions_paper_is_momentum_sgd_and_code_plain_sgd() {
         let server = |variant| FetchSgd::new(collision_free(rows), D, 0.9, variant).unwrap();
         let (paper, paper_loss) = quadratic(&mut server(Variant::Paper), 50);
         let (code, code_loss) = quadratic(&mut server(Variant::Code), 50);
-        let (momentum, _) = quadratic(&mut Uncompressed::new(D, 0.9).unwrap(), 50);
-        let (plain, _) = quadratic(&mut Uncompressed::new(D, 0.0).unwrap(), 50);
+        let (momentum, _) = quadratic(&mut MomentumServer::new(Mode::Uncompressed, D, 0.9).unwrap(), 50);
+        let (plain, _) = quadratic(&mut MomentumServer::new(Mode::Uncompressed, D, 0.0).unwrap(), 50);
         assert_eq!(code, plain);
         // Paper's w moves by η·V like momentum SGD's; the product is rounded in the table, so equal here too.
         assert_eq!(paper, momentum);
@@ -126,7 +126,7 @@ fn local_topk_matches_the_independent_program() {
             |c: usize, n| client.compress(&mut states[c], c as u32, n, &gradient(t, c as u64, 50)).unwrap();
         sent.push(vec![update(0, 1), update(1, 3)]);
     }
-    let mut server = LocalTopk::new(50, 0.0).unwrap();
+    let mut server = MomentumServer::new(Mode::LocalTopk, 50, 0.0).unwrap();
     replay("local_topk", &mut server, |t| sent[t as usize].clone());
 }
 
@@ -224,7 +224,7 @@ fn deltas_and_gradients_move_the_weights_the_same_way() {
     let servers: [fn() -> Box<dyn ServerAlgo>; 3] = [
         || Box::new(FetchSgd::new(sketch(64, 3, 50, 1), 8, 0.9, Variant::Code).unwrap()),
         || Box::new(TrueTopk::new(64, 8, 0.9).unwrap()),
-        || Box::new(Uncompressed::new(64, 0.9).unwrap()),
+        || Box::new(MomentumServer::new(Mode::Uncompressed, 64, 0.9).unwrap()),
     ];
     for server in servers {
         let run = |updates: &[Update]| {

@@ -30,7 +30,7 @@ fn refused(sets: &[&str], flags: &[&str], words: &[&str]) {
 
 #[test]
 fn kept_coordinates() {
-    refused(&["server.mode=true-topk", "server.k=0"], &[], &["k = 0", "d ="]);
+    refused(&["server.mode=true-topk", "server.k=0"], &[], &["server.k", "is 0", "1 to d"]);
     refused(&["server.mode=sketch"], &["--k", "9999999"], &["k = 9999999", "d ="]);
 }
 
@@ -75,7 +75,11 @@ fn sizes_that_no_machine_has() {
     refused(&["data.train=1000000000000"], &[], &["train", "too many"]);
     refused(&["model.hidden=9000000000000000000"], &[], &["model.hidden", "at most 2^24"]);
     refused(&["model.hidden=10000000"], &[], &["parameters", "hidden"]);
-    refused(&["server.mode=sketch", "server.cols=1099511627776"], &[], &["cols = 1099511627776", "2^32"]);
+    refused(
+        &["server.mode=sketch", "server.cols=1099511627776"],
+        &[],
+        &["server.cols", "1099511627776", "at most 2^32"],
+    );
     refused(&["server.mode=sketch", "server.rows=4294967295"], &[], &["rows", "at most 64"]);
     let whole = train(&["client.batch=9000000000000000000", "server.eval_every=9000000000000000000"], &[]);
     assert_eq!(whole.status.code(), Some(0), "{}", String::from_utf8_lossy(&whole.stderr));
@@ -86,6 +90,47 @@ fn wrong_types_and_weights_name_their_key() {
     refused(&["client.batch=-1"], &[], &["client.batch", "-1"]);
     refused(&["server.mode=foo"], &[], &["server.mode", "unknown value `foo`"]);
     refused(&["server.init=/nonexistent/w.safetensors"], &[], &["server.init", "/nonexistent/w.safetensors"]);
+}
+
+#[test]
+fn negative_numbers_reach_the_range_that_they_leave() {
+    for (flags, key) in [
+        (&["--lr", "-1"][..], "server.lr"),
+        (&["--lr=-1e-3"], "server.lr"),
+        (&["--lr", "-1e-3"], "server.lr"),
+        (&["--lr", "-inf"], "server.lr"),
+        (&["--lr", "-1", "--mode", "fedavg"], "client.lr"),
+        (&["--momentum", "-0.5"], "server.momentum"),
+        (&["--k", "-1"], "-1 is not in 0.."),
+        (&["--rounds", "-1"], "-1 is not in 0.."),
+        (&["--seed", "-1"], "invalid value '-1' for '--seed <N>'"),
+        (&["--threads", "-1"], "-1 is not in 1..=1024"),
+    ] {
+        refused_as(flags, key);
+    }
+}
+
+/// Refused for what a flag says; the command line alone, since a flag may stand there once.
+fn refused_as(flags: &[&str], words: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core")).arg("train").args(flags).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(2), "{flags:?}: {text}");
+    assert!(text.contains(words) && !text.contains("unexpected argument"), "{flags:?}: {text}");
+}
+
+#[test]
+fn a_line_that_fills_a_screen_is_clipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.toml");
+    let long = "x".repeat(200_000);
+    for text in [format!("seed = '{long}'\n"), format!("[data]\nname = '{long}'\n"), format!("seed = {long}\n")] {
+        std::fs::write(&file, text).unwrap();
+        let config = file.to_str().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core")).args(["train", "--config", config]).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stderr.len() < 3_000, "{} bytes", output.stderr.len());
+    }
 }
 
 #[test]
@@ -157,4 +202,42 @@ fn folders() {
     refused(&["server.lr=0.2"], &["--out", out, "--resume"], &["another configuration"]);
     refused(&[], &["--out", out, "--resume", "--seed", "3"], &["another configuration"]);
     assert_eq!(train(&[], &["--out", out, "--resume"]).status.code(), Some(0), "a finished run may be resumed");
+}
+
+#[test]
+fn checkpoints_of_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let (a, b) = (a.to_str().unwrap(), b.to_str().unwrap());
+    assert_eq!(train(&[], &["--out", a]).status.code(), Some(0));
+    assert_eq!(train(&["model.hidden=8"], &["--out", b]).status.code(), Some(0));
+    refused(&["model.hidden=8"], &["--out", a, "--resume"], &["another configuration", "hidden = 16", "hidden = 8"]);
+    // Checkpoints that were moved into another run's folder.
+    std::fs::remove_dir_all(format!("{a}/checkpoints")).unwrap();
+    std::fs::rename(format!("{b}/checkpoints"), format!("{a}/checkpoints")).unwrap();
+    let d = |hidden: usize| (16 * 16 + 1) * hidden + (hidden + 1) * 10;
+    let (found, expected) = (format!("d = {}", d(8)), format!("d = {}", d(16)));
+    refused(&[], &["--out", a, "--resume"], &["saved state", &found, &expected]);
+}
+
+#[test]
+fn a_truncated_checkpoint_is_named_and_the_previous_one_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let flags = ["--out", out.to_str().unwrap(), "--resume"];
+    assert_eq!(train(&["server.checkpoint_every=1"], &flags).status.code(), Some(0));
+    let weights = out.join("checkpoints/step-000002/model.safetensors");
+    std::fs::OpenOptions::new().write(true).open(weights).unwrap().set_len(1000).unwrap();
+    let output = train(&["server.checkpoint_every=1"], &flags);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("WARN") && text.contains("step-000002"), "{text}");
+}
+
+#[test]
+fn clients_without_examples_are_reported_once() {
+    let output = train(&["data.train=20", "data.clients=50"], &["--per-round", "5"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(text.matches("hold no example").count(), 1, "{text}");
 }

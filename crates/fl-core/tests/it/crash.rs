@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -124,4 +125,47 @@ fn interrupted_after_a_checkpoint() {
     let (a, b) = (left(&whole), left(&out));
     assert_eq!(a.0, b.0);
     assert!(a.2 == b.2);
+}
+
+/// Ctrl-C twice: the second one ends the process inside its round, which here would take days.
+#[cfg(unix)]
+#[test]
+fn interrupted_twice_stops_inside_the_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("run.toml");
+    fs::write(&config, SMALL).unwrap();
+    let out = folder.path().join("run");
+    let endless = ["server.mode=fedavg", "client.lr=0.001", "client.batch=1", "client.epochs=1000000000"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ashlar-fl-core"))
+        .arg("train")
+        .arg("--config")
+        .arg(&config)
+        .arg("--out")
+        .arg(&out)
+        .args(endless.map(|set| format!("--set={set}")))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let interrupt = |child: &Child| {
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    };
+    // The handler stands before the folder is made.
+    while !out.join("config.toml").is_file() {
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(child.try_wait().unwrap().is_none(), "the run ended too soon");
+    }
+    interrupt(&child);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(stderr.any(|line| line.unwrap().contains("again to stop at once")), "the first Ctrl-C is announced");
+    assert!(child.try_wait().unwrap().is_none(), "the first Ctrl-C waits for the round");
+    interrupt(&child);
+    // Only so that a failure doesn't run for days.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(lines(&out) == 0 && !out.join("latest").exists() && !out.join("result.json").exists());
 }

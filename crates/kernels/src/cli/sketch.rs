@@ -63,7 +63,7 @@ pub(super) struct AccumulateArgs {
     #[arg(long, default_value_t = 1)]
     blocks: u32,
     /// Keep sums as integers of 2^-S: the same bits for any order and split.
-    #[arg(long, value_name = "S", allow_hyphen_values = true)]
+    #[arg(long, value_name = "S")]
     scale_log2: Option<i32>,
     /// Sketch file to write.
     #[arg(long, value_name = "FILE")]
@@ -88,7 +88,7 @@ pub(super) struct UnsketchArgs {
     #[arg(value_name = "FILE")]
     sketch: PathBuf,
     /// How many coordinates: a count, or a share with %.
-    #[arg(short, value_name = "K", value_parser = parse_count)]
+    #[arg(short, value_name = "K", value_parser = parse_count, allow_hyphen_values = true)]
     k: Count,
     /// Safetensors file to write: `idx` (u32) and `val` (f32).
     #[arg(long, value_name = "FILE")]

@@ -25,7 +25,7 @@ pub(super) struct TopkArgs {
     #[arg(long, value_name = "NAME")]
     tensor: String,
     /// How many: a count, or a share with %.
-    #[arg(short, value_name = "K", value_parser = parse_count)]
+    #[arg(short, value_name = "K", value_parser = parse_count, allow_hyphen_values = true)]
     k: Count,
     /// Also write the tensor with the selected elements zeroed, as `residual`.
     #[arg(long)]

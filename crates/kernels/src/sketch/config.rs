@@ -74,6 +74,11 @@ impl SketchConfig {
         (self.rows as u64).saturating_mul(self.cols)
     }
 
+    /// The most rows that a sketch can have: the median's scratch space.
+    pub const MAX_ROWS: u32 = 64;
+    /// The most columns.
+    pub const MAX_COLS: u64 = 1 << 32;
+
     /// Whether a sketch can be made of it.
     ///
     /// # Errors
@@ -87,7 +92,7 @@ impl SketchConfig {
         if self.rows == 0 {
             return refuse("rows", "0".to_owned(), "at least 1 row is needed");
         }
-        if self.rows > MAX_ROWS {
+        if self.rows > Self::MAX_ROWS {
             return refuse("rows", self.rows.to_string(), "at most 64 rows");
         }
         if self.rows.is_multiple_of(2) && !csvec {
@@ -95,7 +100,7 @@ impl SketchConfig {
                 "rows must be odd, so that the median is one of the estimates (only the csvec family takes even rows)";
             return refuse("rows", self.rows.to_string(), rule);
         }
-        if self.cols == 0 || self.cols > 1 << 32 {
+        if self.cols == 0 || self.cols > Self::MAX_COLS {
             return refuse("cols", self.cols.to_string(), "1 to 2^32 columns");
         }
         if self.cells() > isize::MAX as u64 / 8 {
@@ -135,5 +140,3 @@ impl SketchConfig {
         Ok(())
     }
 }
-
-pub(super) const MAX_ROWS: u32 = 64;

@@ -14,20 +14,25 @@ use crate::{
 /// assert_eq!(scale_for(18.875, 100), 50);
 /// ```
 pub fn scale_for(l1_upper: f64, parts: u64) -> i32 {
-    if l1_upper.is_nan() {
-        return MIN_SCALE;
-    }
+    if l1_upper.is_nan() { MIN_SCALE } else { scale_for_log2(ceil_log2(l1_upper), parts) }
+}
+
+/// As [`scale_for`], with ⌈log₂ l1⌉ taken already: what processes agree on before they sum.
+pub fn scale_for_log2(l1_log2: i32, parts: u64) -> i32 {
     let parts_log2 = parts.max(1).next_power_of_two().trailing_zeros() as i32;
-    // ⌈log₂⌉ of 0 is −∞, of ∞ is ∞: the casts saturate.
-    let l1_log2 = (ceil_log2(l1_upper)).clamp(-1000, 1200);
-    (62 - l1_log2 - parts_log2).clamp(MIN_SCALE, MAX_SCALE)
+    (62 - l1_log2.clamp(-1000, 1200) - parts_log2).clamp(MIN_SCALE, MAX_SCALE)
 }
 
 pub(super) const MIN_SCALE: i32 = -126;
 pub(super) const MAX_SCALE: i32 = 126;
 
-/// Exact, unlike `log2().ceil()`.
-fn ceil_log2(x: f64) -> i32 {
+/// ⌈log₂ x⌉, exact, unlike `log2().ceil()`; −1000 for 0 and below, 1200 for infinity.
+///
+/// ```
+/// # use ashlar_kernels::sketch::ceil_log2;
+/// assert_eq!((ceil_log2(8.0), ceil_log2(8.0_f64.next_up()), ceil_log2(0.3)), (3, 4, -1));
+/// ```
+pub fn ceil_log2(x: f64) -> i32 {
     if x <= 0.0 {
         return -1000;
     }
@@ -38,9 +43,9 @@ fn ceil_log2(x: f64) -> i32 {
     exponent + i32::from(x.to_bits() & ((1 << 52) - 1) != 0)
 }
 
-/// `2^exponent`, −126 to 127.
-pub(super) fn power_of_two(exponent: i32) -> f32 {
-    f32::from_bits(((exponent + 127) as u32) << 23)
+/// `2^exponent`, exact; the exponent is held to −1022…1023.
+pub fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((exponent.clamp(-1022, 1023) + 1023) as u64) << 52)
 }
 
 /// `out[i] = round-half-even(x[i] · 2^scale_log2)`.
@@ -65,7 +70,7 @@ pub fn quantise(x: &[f32], scale_log2: i32, out: &mut [i64]) -> Result<()> {
         });
     }
     check(x, scale_log2, |at| at as u64)?;
-    let scale = power_of_two(scale_log2) as f64;
+    let scale = power_of_two(scale_log2);
     vectorised!(simd::level(), quantise_all(x: &[f32], scale: f64, out: &mut [i64]));
     Ok(())
 }

@@ -81,6 +81,13 @@ fn bad_input_is_exit_2_and_leaves_nothing() {
         (format!("{top} -k 0"), "k must be at least 1"),
         (format!("{top} -k 0%"), "outside (0%, 100%]"),
         (format!("{top} -k many"), "`many` is no count"),
+        (format!("{top} -k -1"), "`-1` is no count"),
+        (format!("{top} -k -1%"), "`-1%` is outside (0%, 100%]"),
+        ("bench --n -1".to_owned(), "-1 is not in 1024..="),
+        (
+            "sketch accumulate --input x.safetensors --tensor residual --cols -9 --out out.safetensors".to_owned(),
+            "invalid value '-9' for '--cols <COLS>'",
+        ),
         ("topk --input x.safetensors --tensor g -k 1 --out out.safetensors".to_owned(), "no tensor `g`"),
         ("topk --input none.safetensors --tensor g -k 1".to_owned(), "cannot read none.safetensors"),
         ("topk --input cut.safetensors --tensor g -k 1 --out out.safetensors".to_owned(), "not a safetensors file"),

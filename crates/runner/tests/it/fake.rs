@@ -66,7 +66,7 @@ fn train(table: &toml::Table, context: &StageContext) -> Result<Value, Failure> 
         return Err(Failure::running("the disk is on fire"));
     }
     if config.diverges {
-        return Err(Failure::running("the loss is not finite: the run has diverged, lower the learning rate"));
+        return Err(Failure::running("the loss is not finite").diverged());
     }
     assert!(!config.panics, "the stage's own bug");
     if let Some(weights) = &config.weights {

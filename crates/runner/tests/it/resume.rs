@@ -45,8 +45,9 @@ fn what_is_finished_is_kept_and_the_rest_runs() {
     }
     let once = fs::read(out.join("stages/second/seed-0/result.json")).unwrap();
 
-    run(&text(&trap), again.clone()).unwrap();
+    let repeated = run(&text(&trap), again.clone()).unwrap();
     assert_eq!(ran(&out), 6, "everything was finished");
+    assert_eq!(repeated.json, finished.json, "the run's own answer, its seconds too");
     assert_eq!(fs::read(out.join("stages/second/seed-0/result.json")).unwrap(), once);
 
     // Claims may be added to a finished run; its stages may not change.

@@ -112,7 +112,13 @@ impl RunFolder {
         }
         let lock = Lock::take(path)?;
         check_config(path, resolved_config)?;
-        Self::restore(path, lock)
+        let run = Self::restore(path, lock)?;
+        if let Some(step) = run.restored {
+            tracing::info!(step, path = %path.display(), "resuming");
+        } else {
+            tracing::warn!(path = %path.display(), "no checkpoint to resume from: starting over");
+        }
+        Ok(run)
     }
 
     fn restore(path: &Path, lock: Lock) -> Result<Self> {
@@ -125,11 +131,6 @@ impl RunFolder {
         }
         let (metrics, log) = newest.as_ref().map_or((0, 0), |c| (c.metrics_len, c.log_len));
         let restored = newest.as_ref().map(|c| c.step);
-        if let Some(step) = restored {
-            tracing::info!(step, path = %path.display(), "resuming");
-        } else {
-            tracing::warn!(path = %path.display(), "no checkpoint to resume from: starting over");
-        }
         let (metrics, log) = (Lines::open(path.join(METRICS), metrics)?, Lines::open(path.join(LOG), log)?);
         Ok(Self { path: path.to_owned(), metrics, log, keep: 2, restored, _lock: lock })
     }
