@@ -32,6 +32,15 @@ pub enum Command {
     /// Federated learning: train, attack, defend, measure.
     #[command(name = "fl-core", visible_alias = "fl", subcommand, arg_required_else_help = true)]
     FlCore(ashlar_fl_core::cli::Command),
+    /// Differential privacy: what a run spent, which noise it needs, what tuning costs.
+    #[command(name = "dp-core", visible_alias = "dp", subcommand, arg_required_else_help = true)]
+    DpCore(ashlar_dp_core::cli::Command),
+    /// Privacy audits: lower bounds on epsilon, membership scores, exposure.
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(ashlar_audit::cli::Command),
+    /// Evaluation: scaling laws, diagnostics and statistics of result files.
+    #[command(subcommand, arg_required_else_help = true)]
+    Eval(ashlar_eval::cli::Command),
     /// Language models: look into checkpoints, compute logits, compare with a reference.
     #[command(subcommand, arg_required_else_help = true)]
     Models(ashlar_models::cli::Command),
@@ -86,6 +95,9 @@ fn dispatch(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(command) => run::run(command, &stages()),
         Command::Reproduce(command) => reproduce::run(command, cli.global.format, &stages()),
         Command::FlCore(command) => ashlar_fl_core::cli::run(command, &cli.global),
+        Command::DpCore(command) => ashlar_dp_core::cli::run(command, &cli.global),
+        Command::Audit(command) => ashlar_audit::cli::run(command, &cli.global),
+        Command::Eval(command) => ashlar_eval::cli::run(command, &cli.global),
         Command::Models(command) => ashlar_models::cli::run(command, &cli.global),
         Command::Kernels(command) => ashlar_kernels::cli::run(command, &cli.global),
         Command::Data(command) => ashlar_data::cli::run(command, &cli.global),
