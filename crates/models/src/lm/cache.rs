@@ -12,6 +12,8 @@ pub struct KvCache {
     layers: Vec<Layer>,
     /// One row each: whether a column is a token.
     pub(super) real: Vec<Vec<bool>>,
+    /// Tokens of each row's first call.
+    pub(super) prompt: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,11 @@ impl KvCache {
     /// Where candle can't copy.
     pub fn fork(&self) -> Result<Self> {
         let copy = |l: &Layer| Ok(Layer { k: l.k.copy()?, v: l.v.copy()?, len: l.len });
-        Ok(Self { layers: self.layers.iter().map(copy).collect::<Result<_>>()?, real: self.real.clone() })
+        Ok(Self {
+            layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
+            real: self.real.clone(),
+            prompt: self.prompt.clone(),
+        })
     }
 
     /// Forgets all but the first `columns`.
@@ -67,6 +73,7 @@ impl KvCache {
             return Err(Error::Length { what: "the cache's batch", expected: row + 1, found });
         }
         self.real = rows.iter().map(|&row| self.real[row].clone()).collect();
+        self.prompt = rows.iter().map(|&row| self.prompt[row]).collect();
         let index: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         for layer in &mut self.layers {
             let index = Tensor::new(index.as_slice(), layer.k.device())?;

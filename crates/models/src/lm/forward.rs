@@ -21,6 +21,7 @@ pub(super) struct Pass<'a> {
     pub rotation: Option<(Tensor, Tensor)>,
     positions: Vec<Vec<u32>>,
     real: Vec<Vec<bool>>,
+    prompt: Vec<usize>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
 }
@@ -42,7 +43,7 @@ impl Pass<'_> {
 
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         let point = HookPoint::of(layer, site);
-        self.hooks.apply(x, &HookCtx { point, positions: &self.positions, real: &self.real })
+        self.hooks.apply(x, &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt })
     }
 
     pub fn mask(&self, layer: usize) -> Result<&Tensor> {
@@ -85,6 +86,10 @@ impl Model {
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             positions,
             real: input.real.clone(),
+            prompt: match &cache {
+                Some(cache) if !cache.is_empty() => cache.prompt.clone(),
+                _ => input.lengths(),
+            },
             cache,
         };
 
@@ -111,6 +116,9 @@ impl Model {
         }
         let logits = pass.at(outside, Site::Logits, logits)?;
         if let Some(cache) = pass.cache {
+            if cache.is_empty() {
+                cache.prompt = input.lengths();
+            }
             cache.real = real;
         }
         Ok(logits)

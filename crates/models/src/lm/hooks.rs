@@ -176,6 +176,8 @@ pub struct HookCtx<'a> {
     pub positions: &'a [Vec<u32>],
     /// Whether a column of a row is a token, not padding.
     pub real: &'a [Vec<bool>],
+    /// Tokens of each row's prompt: without a cache all of them, with one those of its first call.
+    pub prompt: &'a [usize],
 }
 
 /// Reads or edits an activation.

@@ -3,6 +3,7 @@
 mod block;
 mod cache;
 mod config;
+mod edits;
 mod family;
 mod forward;
 mod generate;
@@ -16,6 +17,7 @@ pub mod ops;
 
 pub use cache::KvCache;
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
+pub use edits::{Coef, Edit, EditHook, Where, grad_probe};
 pub use family::{Family, NormKind, NormPlace, QkNorm, RmsWeight};
 pub use generate::{Finish, GenConfig, Generation, NewToken, Sampler};
 pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, SITES, Site, SiteInfo};

@@ -5,6 +5,7 @@
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+mod edits;
 mod generation;
 mod loading;
 mod mutations;
