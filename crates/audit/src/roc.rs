@@ -122,7 +122,7 @@ impl Roc {
     /// # Errors
     /// If the target is outside [0, 1].
     pub fn tpr_at(&self, target: f64) -> Result<AtFpr> {
-        self.check_target(target)?;
+        check_target(target)?;
         if target < self.smallest_fpr() {
             return Ok(AtFpr { target, tpr: None, threshold: None, fpr: None });
         }
@@ -159,7 +159,7 @@ impl Roc {
     /// # Errors
     /// If the target is outside [0, 1].
     pub fn tpr_at_on_hull(&self, target: f64) -> Result<AtFpr> {
-        self.check_target(target)?;
+        check_target(target)?;
         if target < self.smallest_fpr() {
             return Ok(AtFpr { target, tpr: None, threshold: None, fpr: None });
         }
@@ -179,14 +179,6 @@ impl Roc {
         })
     }
 
-    fn check_target(&self, target: f64) -> Result<()> {
-        if (0.0..=1.0).contains(&target) {
-            Ok(())
-        } else {
-            Err(Error::Range { name: "fpr", value: target, expected: "in [0, 1], as 0.01" })
-        }
-    }
-
     /// What a reader should know before believing the figures: scores that look negated or don't differ.
     pub fn notes(&self) -> Vec<&'static str> {
         let mut notes = Vec::new();
@@ -197,6 +189,14 @@ impl Roc {
             notes.push("scores look negated");
         }
         notes
+    }
+}
+
+fn check_target(target: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&target) {
+        Ok(())
+    } else {
+        Err(Error::Range { name: "fpr", value: target, expected: "in [0, 1], as 0.01" })
     }
 }
 

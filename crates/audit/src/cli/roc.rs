@@ -155,12 +155,12 @@ fn plot(roc: &Roc, with_hull: bool) -> LinePlot {
     }
 }
 
-/// Corners of the step function; what lies left of `least` is drawn at it, a rate of 0 not at all.
+/// Corners of the step function from `least` on; a rate of 0 has no place on a log axis.
 fn steps(points: &[OperatingPoint], least: f64) -> Vec<(f64, f64)> {
-    let mut corners = Vec::with_capacity(2 * points.len());
-    for pair in points.windows(2) {
-        let x = pair[1].fpr.max(least);
-        corners.extend([(x, pair[0].tpr), (x, pair[1].tpr)]);
+    let first = points.partition_point(|point| point.fpr <= least).saturating_sub(1);
+    let mut corners = vec![(least, points[first].tpr)];
+    for pair in points[first..].windows(2) {
+        corners.extend([(pair[1].fpr, pair[0].tpr), (pair[1].fpr, pair[1].tpr)]);
     }
     corners.retain(|&(_, y)| y > 0.0);
     corners.dedup();

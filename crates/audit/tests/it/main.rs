@@ -1,5 +1,8 @@
 //! Integration tests, one binary.
 
+// Clippy takes only `#[test]` functions for tests, not their helpers.
+#![allow(clippy::unwrap_used)]
+
 #[cfg(feature = "cli")]
 mod bad_input;
 mod bounds;

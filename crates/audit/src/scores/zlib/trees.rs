@@ -39,7 +39,6 @@ fn code_extra(symbol: usize) -> u64 {
 /// Bits of a literal or length symbol in the fixed code.
 fn fixed_bits(symbol: usize) -> u64 {
     match symbol {
-        0..144 => 8,
         144..256 => 9,
         256..280 => 7,
         _ => 8,
@@ -161,9 +160,8 @@ impl Code {
         // paid for.
         while used.len() < 2 {
             let forced = match last {
-                None => 0,
                 Some(symbol) if symbol < 2 => symbol + 1,
-                Some(_) => 0,
+                _ => 0,
             };
             last = last.max(Some(forced));
             weights[forced] = 1;
