@@ -190,7 +190,11 @@ fn from_counts(args: &EpsilonArgs) -> Result<Audit, Failure> {
                 _ => confusion.bayes(delta, confidence),
             };
             let mut audit = Audit::of_bound(bound_of(&confusion)?);
-            audit.epsilon_ceiling = Some(bound_of(&confusion.all_correct())?.epsilon_lower);
+            audit.epsilon_ceiling = Some(match args.method {
+                // Without the upper end, which costs as much again.
+                Method::Bayes => confusion.all_correct().bayes_lower(delta, confidence)?,
+                _ => bound_of(&confusion.all_correct())?.epsilon_lower,
+            });
             audit.canaries = members.saturating_add(nonmembers);
             if args.method != Method::Bayes {
                 audit.error_rates = Some(confusion.error_rates(confidence)?);

@@ -37,7 +37,7 @@ pub(super) fn run(args: &PvalueArgs) -> Result<Answer, Failure> {
     let run = OneRun::new(args.canaries, args.guesses, args.correct)?;
     let p_value = run.p_value(args.epsilon, args.delta)?;
     let note = delta_note(args.delta, args.canaries);
-    for note in note.iter() {
+    if let Some(note) = &note {
         tracing::warn!("{}", note.trim_start_matches("warning: "));
     }
     let mut rows = vec![
