@@ -64,13 +64,13 @@ pub struct EpsilonArgs {
           requires = "scores", help_heading = "Scores")]
     pub k_minus: Vec<u64>,
     /// Delta at which epsilon is bounded.
-    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_hyphen_values = true)]
     pub delta: f64,
     /// One-sided confidence of the lower bound; the mass of the whole interval for bayes.
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_hyphen_values = true)]
     pub confidence: f64,
     /// The epsilon that is claimed: exit with 3 if the bound exceeds it.
-    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPS", allow_hyphen_values = true)]
     pub fail_above: Option<f64>,
     /// What a canary's coin decided: its presence, or which record of a pair was used.
     #[arg(long, value_enum, default_value_t)]
