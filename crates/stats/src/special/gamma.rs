@@ -59,5 +59,7 @@ pub(crate) fn deviance(x: f64, m: f64, d: f64) -> f64 {
             odd += 2.0;
         }
     }
-    x * (x / m).ln() - d
+    let ratio = x / m;
+    let ln = if ratio > 1e-300 && ratio < 1e300 { ratio.ln() } else { x.ln() - m.ln() };
+    x * ln - d
 }
