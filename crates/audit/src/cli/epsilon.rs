@@ -64,13 +64,13 @@ pub struct EpsilonArgs {
           requires = "scores", help_heading = "Scores")]
     pub k_minus: Vec<u64>,
     /// Delta at which epsilon is bounded.
-    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_hyphen_values = true)]
     pub delta: f64,
     /// One-sided confidence of the lower bound; the mass of the whole interval for bayes.
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_hyphen_values = true)]
     pub confidence: f64,
     /// The epsilon that is claimed: exit with 3 if the bound exceeds it.
-    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPS", allow_hyphen_values = true)]
     pub fail_above: Option<f64>,
     /// What a canary's coin decided: its presence, or which record of a pair was used.
     #[arg(long, value_enum, default_value_t)]
@@ -190,7 +190,11 @@ fn from_counts(args: &EpsilonArgs) -> Result<Audit, Failure> {
                 _ => confusion.bayes(delta, confidence),
             };
             let mut audit = Audit::of_bound(bound_of(&confusion)?);
-            audit.epsilon_ceiling = Some(bound_of(&confusion.all_correct())?.epsilon_lower);
+            audit.epsilon_ceiling = Some(match args.method {
+                // Without the upper end, which costs as much again.
+                Method::Bayes => confusion.all_correct().bayes_lower(delta, confidence)?,
+                _ => bound_of(&confusion.all_correct())?.epsilon_lower,
+            });
             audit.canaries = members.saturating_add(nonmembers);
             if args.method != Method::Bayes {
                 audit.error_rates = Some(confusion.error_rates(confidence)?);

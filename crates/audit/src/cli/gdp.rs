@@ -19,16 +19,16 @@ Examples:
 #[derive(Args, Clone, Debug)]
 pub struct GdpArgs {
     /// The mechanism is as private as telling N(0, 1) from N(mu, 1).
-    #[arg(long, value_name = "MU", allow_negative_numbers = true)]
+    #[arg(long, value_name = "MU", allow_hyphen_values = true)]
     pub mu: Option<f64>,
     /// Epsilon.
-    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPS", allow_hyphen_values = true)]
     pub epsilon: Option<f64>,
     /// Delta.
-    #[arg(long, value_name = "DELTA", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DELTA", allow_hyphen_values = true)]
     pub delta: Option<f64>,
     /// A false-positive rate, for the largest true-positive rate that mu allows at it.
-    #[arg(long, value_name = "FPR", allow_negative_numbers = true)]
+    #[arg(long, value_name = "FPR", allow_hyphen_values = true)]
     pub fpr: Option<f64>,
     #[command(flatten)]
     pub(crate) output: OutArgs,

@@ -24,10 +24,10 @@ pub struct PvalueArgs {
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub correct: u64,
     /// The claimed epsilon.
-    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EPS", allow_hyphen_values = true)]
     pub epsilon: f64,
     /// The claimed delta.
-    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DELTA", default_value_t = 1e-5, allow_hyphen_values = true)]
     pub delta: f64,
     #[command(flatten)]
     pub(crate) output: OutArgs,
@@ -37,7 +37,7 @@ pub(super) fn run(args: &PvalueArgs) -> Result<Answer, Failure> {
     let run = OneRun::new(args.canaries, args.guesses, args.correct)?;
     let p_value = run.p_value(args.epsilon, args.delta)?;
     let note = delta_note(args.delta, args.canaries);
-    for note in note.iter() {
+    if let Some(note) = &note {
         tracing::warn!("{}", note.trim_start_matches("warning: "));
     }
     let mut rows = vec![

@@ -88,7 +88,7 @@ impl Confusion {
     pub fn clopper_pearson(&self, delta: f64, confidence: f64) -> Result<Bound> {
         check_delta(delta)?;
         let rates = self.error_rates(confidence)?;
-        Ok(self.bound(Method::ClopperPearson, delta, confidence, rates.epsilon(delta)))
+        Ok(bound(Method::ClopperPearson, delta, confidence, rates.epsilon(delta)))
     }
 
     /// Lower bound on ε of a mechanism whose trade-off curve is a Gaussian's, or above it.
@@ -98,8 +98,8 @@ impl Confusion {
     pub fn gdp(&self, delta: f64, confidence: f64) -> Result<Bound> {
         check_gaussian_delta(delta)?;
         let mu = self.error_rates(confidence)?.mu();
-        let bound = self.bound(Method::Gdp, delta, confidence, tradeoff::epsilon(mu, delta)?);
-        Ok(Bound { mu_lower: Some(mu), ..bound })
+        let of_epsilon = bound(Method::Gdp, delta, confidence, tradeoff::epsilon(mu, delta)?);
+        Ok(Bound { mu_lower: Some(mu), ..of_epsilon })
     }
 
     /// Equal-tailed credible interval of ε: FPR ~ Beta(½ + fp, ½ + tn) and FNR ~ Beta(½ + fn, ½ + tp), independent, and
@@ -117,8 +117,18 @@ impl Confusion {
         Ok(Bound {
             epsilon_upper: Some(posterior.quantile_above(tail, delta)?.max(lower)),
             valid: Validity::Credible,
-            ..self.bound(Method::Bayes, delta, confidence, lower)
+            ..bound(Method::Bayes, delta, confidence, lower)
         })
+    }
+
+    /// The lower end of [`bayes`](Self::bayes) alone, at half of its cost.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bayes_lower(&self, delta: f64, confidence: f64) -> Result<f64> {
+        check_delta(delta)?;
+        check_confidence(confidence)?;
+        self.posterior()?.quantile(0.5 * (1.0 - confidence), delta)
     }
 
     /// C(e), the posterior probability that the true ε at δ is at most e.
@@ -138,10 +148,11 @@ impl Confusion {
             [half(self.false_negatives()), half(self.tp)],
         )
     }
+}
 
-    fn bound(&self, method: Method, delta: f64, confidence: f64, epsilon_lower: f64) -> Bound {
-        Bound { epsilon_lower, epsilon_upper: None, mu_lower: None, delta, confidence, method, valid: Validity::Valid }
-    }
+/// A bound with nothing but ε.
+fn bound(method: Method, delta: f64, confidence: f64, epsilon_lower: f64) -> Bound {
+    Bound { epsilon_lower, epsilon_upper: None, mu_lower: None, delta, confidence, method, valid: Validity::Valid }
 }
 
 impl ErrorRates {

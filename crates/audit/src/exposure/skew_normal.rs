@@ -180,7 +180,7 @@ impl SkewNormal {
         (g, h)
     }
 
-    /// ln P[X > x], stable in both tails: ln 2 + ln ∫_z^∞ φ(t)·Φ(αt) dt.
+    /// ln P(X > x), stable in both tails: ln 2 + ln ∫_z^∞ φ(t)·Φ(αt) dt.
     ///
     /// The integrand is log-concave, so that beyond its mode the integral is taken relative to its value at z, over as
     /// many decades as a double can see. Relative error of the logarithm about 1e-13.

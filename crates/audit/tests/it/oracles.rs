@@ -127,7 +127,7 @@ fn each_method_reports_its_own_keys() {
 fn a_rate_from_mu() {
     let found = json(&words("gdp --mu 1 --fpr 0.01"));
     assert!((number(&found["tpr"]) - 0.092_361_310_765_152_1).abs() < 1e-6, "{found}");
-    assert_eq!(json(&words("gdp --mu 0 --fpr 0.25"))["tpr"], 0.25);
+    assert!((number(&json(&words("gdp --mu 0 --fpr 0.25"))["tpr"]) - 0.25).abs() < 1e-15);
     assert_eq!(json(&words("gdp --mu 0 --delta 1e-5"))["epsilon"], 0.0);
     assert_eq!(json(&words("gdp --mu 0 --epsilon 1"))["delta"], 0.0);
 }

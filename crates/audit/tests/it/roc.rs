@@ -28,8 +28,8 @@ fn tied_scores_equal_sklearn() {
 
 #[test]
 fn no_rate_is_interpolated() {
-    // The mistake: a straight line between (0, 0.5) and (0.5, 1) gives 0.75 at 0.25.
-    let roc = roc(&[4.0, 2.0], &[3.0, 3.0, 1.0, 1.0]);
+    // The mistake: a straight line between (0, 0.5) and (0.5, 1), which one threshold joins, gives 0.75 at 0.25.
+    let roc = roc(&[4.0, 3.0], &[3.0, 3.0, 1.0, 1.0]);
     let at = roc.tpr_at(0.25).unwrap();
     assert_eq!((at.tpr, at.threshold, at.fpr), (Some(0.5), Some(4.0), Some(0.0)));
     let on_hull = roc.tpr_at_on_hull(0.25).unwrap();
