@@ -21,7 +21,7 @@ impl Pure {
         Self { neighboring }
     }
 
-    fn total(&self, events: &[Event]) -> Result<f64> {
+    fn total(self, events: &[Event]) -> Result<f64> {
         let costly = Kind::Pure.supported(events, self.neighboring)?;
         Ok(costly.iter().map(|event| event.steps() as f64 * largest_loss(event, self.neighboring)).sum())
     }

@@ -1,38 +1,20 @@
-//! Composition by the Fourier transform of tilted masses, with its errors on the safe side.
+//! Composition by Fourier transforms, with its errors on the safe side.
 //!
 //! Masses p(l) of each step become p(l)·e^(λl)/M(λ); the product of their transforms, each to the power of its steps, is
-//! the transform of the composed masses, which are read in a window of N points around the tilted mean. What the circular
+//! the transform of the composed masses, which are read in a window around the tilted mean ([`body`]). What the circular
 //! transform folds into the window only adds to masses. The bounds take three errors into account: round-off of the
-//! transforms (a bound η on every tilted mass), tilted mass outside the window (Chernoff's bound with each grid's own
+//! transforms (a bound on the error of every mass), mass outside the window (Chernoff's bound with each grid's own
 //! moments), and masses cut off a step.
+//!
+//! A tilt is no help where one rare large loss brings the sum to ε (small q): e^(λl) then favours losses far beyond ε.
+//! There the largest losses of each step, with mass about δ, are set aside. Sums without any of them are composed with a
+//! tilt; for sums with at least one ([`jumps`]), B and A the transforms of the rest and of these losses, (A + B)^T − B^T is
+//! formed by pairs (Bⁿ, (A + B)ⁿ − Bⁿ) without a difference of numbers near 1, so that round-off is relative to T·A.
 
 use ashlar_stats::fft::{Complex, RealFft};
 
-use super::{grid::Pmf, loss::QUADRATURE_ERROR, saddle::Saddle};
+use super::{grid::Pmf, loss::QUADRATURE_ERROR};
 use crate::Result;
-
-/// The tail of a composed loss.
-#[derive(Debug)]
-pub(super) struct Composed {
-    step: f64,
-    /// Loss of the first mass.
-    first: f64,
-    /// Tilted masses.
-    mass: Vec<f64>,
-    tilt: f64,
-    centre: f64,
-    /// K(λ) of the grid's own masses.
-    cumulant: f64,
-    /// Bound on the error of a mass.
-    noise: f64,
-    /// ln of tilted mass beyond the window, left and right.
-    ln_outside: (f64, f64),
-    infinite: f64,
-    /// Relative error of all masses.
-    relative: f64,
-    /// Error of a loss.
-    shift: f64,
-}
 
 /// Which error is on the safe side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,29 +23,94 @@ pub(super) enum Side {
     Lower,
 }
 
-/// ln Σ p·e^(λl), relative to nothing: λl is kept in range by its largest value.
-fn ln_moment(pmf: &Pmf, tilt: f64) -> f64 {
+/// A step's masses on a grid; those from `split` on are set aside as rare large losses.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub pmf: Pmf,
+    pub steps: u64,
+    pub split: usize,
+}
+
+/// Where to look at a composed loss.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// λ.
+    pub tilt: f64,
+    /// Losses that the window holds.
+    pub window: (f64, f64),
+    /// Exponents of Chernoff's bound on what lies left and right of the window.
+    pub bounds: (f64, f64),
+    /// A loss at which scaled masses are of order 1.
+    pub centre: f64,
+}
+
+/// δ as a function of ε, for part of the composed losses.
+#[derive(Debug)]
+pub(super) struct Curve {
+    side: Side,
+    step: f64,
+    first: f64,
+    /// δ at each loss of the grid, and Σ p·e^(l − l') over the losses l' ≥ l: between l − h and l, δ is linear in e^ε.
+    points: Vec<(f64, f64)>,
+    /// At most this times e^(−tilt·(ε − centre)) of δ is mass folded into the window.
+    folded: f64,
+    tilt: f64,
+    centre: f64,
+    /// Error of a loss.
+    shift: f64,
+}
+
+/// ln Σ p·e^(tilt·l) over losses first, first + 1, ….
+fn ln_moment(pmf: &Pmf, masses: &[f64], tilt: f64) -> f64 {
+    let n = masses.len();
+    if n == 0 {
+        return f64::NEG_INFINITY;
+    }
     let at = |k: usize| pmf.grid.origin + (pmf.first + k as i64) as f64 * pmf.grid.step;
-    let (a, b) = (tilt * at(0), tilt * at(pmf.mass.len() - 1));
-    let (top, from_end) = if a > b { (a, false) } else { (b, true) };
-    // Terms fall by a constant factor from the end with the largest exponent; restarted now and then against drift.
-    let ratio = (-(tilt * pmf.grid.step).abs()).exp();
-    let n = pmf.mass.len();
+    let (a, b) = (tilt * at(0), tilt * at(n - 1));
+    let from_end = b >= a;
+    // Factors fall geometrically from the end with the largest; computed afresh now and then against drift.
+    let slope = (tilt * pmf.grid.step).abs();
+    let ratio = (-slope).exp();
     let (mut sum, mut factor) = (0.0, 1.0);
     for i in 0..n {
         if i % 64 == 0 {
-            factor = (-(tilt * pmf.grid.step).abs() * i as f64).exp();
+            factor = (-slope * i as f64).exp();
+            if factor == 0.0 {
+                break;
+            }
         }
-        sum += factor * pmf.mass[if from_end { n - 1 - i } else { i }];
+        sum += factor * masses[if from_end { n - 1 - i } else { i }];
         factor *= ratio;
     }
-    sum.ln() + top
+    sum.ln() + a.max(b)
 }
 
-/// z^n, 0 where |z|^n < e^−90.
-fn power(z: Complex<f64>, n: u64, ln_floor: f64) -> Complex<f64> {
-    let size = z.norm_sqr();
-    if size < ln_floor {
+/// The transform of p·e^(tilt·l − scale) on a circle.
+fn transform(
+    pmf: &Pmf,
+    range: std::ops::Range<usize>,
+    tilt: f64,
+    scale: f64,
+    fft: &RealFft,
+) -> Result<Vec<Complex<f64>>> {
+    let n = fft.len();
+    let mut x = vec![0.0; n];
+    let mut place = (pmf.first + range.start as i64).rem_euclid(n as i64) as usize;
+    for k in range {
+        let mass = pmf.mass[k];
+        if mass > 0.0 {
+            let loss = pmf.grid.origin + (pmf.first + k as i64) as f64 * pmf.grid.step;
+            x[place] += if tilt == 0.0 { mass } else { mass * (tilt * loss - scale).exp() };
+        }
+        place = if place + 1 == n { 0 } else { place + 1 };
+    }
+    Ok(fft.forward(&mut x)?)
+}
+
+/// z^n by squaring; 0 where |z|² is below `floor`.
+fn power(z: Complex<f64>, n: u64, floor: f64) -> Complex<f64> {
+    if z.norm_sqr() < floor {
         return Complex::new(0.0, 0.0);
     }
     let (mut base, mut left, mut result) = (z, n, Complex::new(1.0, 0.0));
@@ -79,219 +126,222 @@ fn power(z: Complex<f64>, n: u64, ln_floor: f64) -> Complex<f64> {
     }
 }
 
-impl Composed {
-    /// Composes steps on grids of one width. The window has `fft.len()` points around the saddle's.
-    pub(super) fn new(steps: &[(Pmf, u64)], saddle: &Saddle, fft: &RealFft) -> Result<Self> {
-        let n = fft.len();
-        let tilt = saddle.tilt;
-        let round_off = f64::EPSILON * 4.0 * (n as f64).log2().max(1.0);
-        let mut product: Vec<Complex<f64>> = Vec::new();
-        let mut error: Vec<f64> = Vec::new();
-        let (mut cumulant, mut origin, mut count, mut infinite, mut shift, mut step) = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0);
-        let (mut left, mut right) = (0.0, 0.0);
-        for (pmf, repeats) in steps {
-            let t = *repeats as f64;
-            step = pmf.grid.step;
-            let own = ln_moment(pmf, tilt);
-            let mut x = vec![0.0; n];
-            let mut place = pmf.first.rem_euclid(n as i64) as usize;
-            for (k, mass) in pmf.mass.iter().enumerate() {
-                if *mass > 0.0 {
-                    let loss = pmf.grid.origin + (pmf.first + k as i64) as f64 * step;
-                    x[place] += mass * (tilt * loss - own).exp();
-                }
-                place = if place + 1 == n { 0 } else { place + 1 };
-            }
-            let spectrum = fft.forward(&mut x)?;
-            drop(x);
-            let floor = (-180.0 / t).exp();
-            if product.is_empty() {
-                error = spectrum.iter().map(|z| t * round_off / z.norm().max(1e-300)).collect();
-                product = spectrum;
-                for z in &mut product {
-                    *z = power(*z, *repeats, floor);
-                }
-            } else {
-                for ((total, e), z) in product.iter_mut().zip(&mut error).zip(&spectrum) {
-                    *e += t * round_off / z.norm().max(1e-300);
-                    *total *= power(*z, *repeats, floor);
-                }
-            }
-            cumulant += t * own;
-            origin += t * pmf.grid.origin;
-            count += t;
-            infinite += t * pmf.infinite;
+/// (bⁿ, (a + b)ⁿ − bⁿ) by squaring, each to its own relative precision.
+fn paired_power(b: Complex<f64>, a: Complex<f64>, n: u64, floor: f64) -> (Complex<f64>, Complex<f64>) {
+    let zero = Complex::new(0.0, 0.0);
+    if b.norm_sqr().max((a + b).norm_sqr()) < floor {
+        return (zero, zero);
+    }
+    let (mut base, mut rest) = (b, a);
+    let (mut value, mut change) = (Complex::new(1.0, 0.0), zero);
+    let mut left = n;
+    loop {
+        if left & 1 == 1 {
+            change = change * (base + rest) + value * rest;
+            value *= base;
+        }
+        left >>= 1;
+        if left == 0 {
+            return (value, change);
+        }
+        rest *= base * 2.0 + rest;
+        base *= base;
+    }
+}
+
+/// |z|² below which z^n is nothing (e^−90).
+fn floor(n: u64) -> f64 {
+    (-180.0 / n as f64).exp()
+}
+
+/// Relative error of a coefficient of a transform of n non-negative values with sum 1, with room.
+fn round_off(n: usize) -> f64 {
+    f64::EPSILON * 4.0 * (n as f64).log2().max(1.0)
+}
+
+/// Error of each value of the inverse transform: what its coefficients bring in, `carried`, and its own.
+fn noise(product: &[Complex<f64>], carried: f64, n: usize) -> f64 {
+    let energy: f64 = product.iter().map(Complex::norm_sqr).sum();
+    2.0 * carried / n as f64 + 8.0 * round_off(n) * (2.0 * energy).sqrt() / n as f64
+}
+
+/// Losses of points and labels of a composition.
+struct Labels {
+    origin: f64,
+    shift: f64,
+    steps: f64,
+}
+
+impl Labels {
+    fn new(parts: &[Part]) -> Self {
+        let mut labels = Self { origin: 0.0, shift: 0.0, steps: 0.0 };
+        for Part { pmf, steps, .. } in parts {
+            let t = *steps as f64;
+            labels.origin += t * pmf.grid.origin;
+            labels.steps += t;
             // Four roundings of a loss, and what its grid says.
-            let extent = pmf.grid.origin.abs() + step;
-            shift += t * (pmf.shift + 4.0 * f64::EPSILON * extent);
-            left += t * (ln_moment(pmf, saddle.bounds.0) - own);
-            right += t * (ln_moment(pmf, saddle.bounds.1) - own);
+            labels.shift += t * (pmf.shift + 4.0 * f64::EPSILON * (pmf.grid.origin.abs() + pmf.grid.step));
         }
-        let (mut forward, mut energy) = (0.0, 0.0);
-        for (z, e) in product.iter().zip(&error) {
-            let size = z.norm();
-            forward += size * e;
-            energy += size * size;
-        }
-        drop(error);
-        let noise =
-            2.0 * forward / n as f64 + round_off * (2.0 * energy / n as f64).sqrt() / (n as f64).sqrt().max(1.0) * 8.0;
-        let circular = fft.inverse(&mut product)?;
-        drop(product);
-        let start = ((saddle.window.0 - origin) / step).ceil();
-        let first = origin + start * step;
-        let last = first + (n as f64 - 1.0) * step;
-        let turn = (start as i64).rem_euclid(n as i64) as usize;
-        let mut mass = circular;
-        mass.rotate_left(turn);
-        Ok(Self {
-            step,
-            first,
-            mass,
-            tilt,
-            centre: saddle.cumulants.mean,
-            cumulant,
-            noise,
-            ln_outside: (left - (saddle.bounds.0 - tilt) * first, right - (saddle.bounds.1 - tilt) * last),
-            infinite,
-            relative: count * QUADRATURE_ERROR,
-            shift: shift + 8.0 * f64::EPSILON * (first.abs() + last.abs()),
-        })
+        labels
     }
+}
 
-    /// ε at δ, or None where it lies outside the window.
-    pub(super) fn epsilon(&self, delta: f64, side: Side) -> Option<f64> {
-        let goal = (delta.ln() - self.scale() - self.slack(side)).exp();
-        let mut tail = self.tail(side);
-        if tail.above >= goal {
-            return None;
-        }
-        for i in (0..self.mass.len()).rev() {
-            if self.loss(i) <= 0.0 {
-                return Some(0.0);
-            }
-            let goal = goal + tail.folded(self.loss(i) - self.step);
-            let next = tail.next(self, i, side);
-            if next >= goal {
-                let inside = -(-((goal - tail.above) / tail.weight).min(1.0)).ln_1p();
-                let epsilon = self.loss(i) - inside.clamp(0.0, self.step);
-                let epsilon = match side {
-                    Side::Upper => epsilon + self.shift,
-                    Side::Lower => epsilon - self.shift,
-                };
-                return Some(epsilon.max(0.0));
-            }
-            tail.above = next;
-        }
-        (self.first <= 0.0).then_some(0.0)
-    }
-
-    /// δ at ε, or None where ε lies outside the window.
-    pub(super) fn delta(&self, epsilon: f64, side: Side) -> Option<f64> {
-        let epsilon = match side {
-            Side::Upper => epsilon - self.shift,
-            Side::Lower => epsilon + self.shift,
-        };
-        let last = self.mass.len() - 1;
-        if epsilon < self.first || epsilon > self.loss(last) {
-            return None;
-        }
-        let mut tail = self.tail(side);
-        for i in (0..=last).rev() {
-            let next = tail.next(self, i, side);
-            if self.loss(i) - self.step <= epsilon {
-                let inside = self.loss(i) - epsilon;
-                let scaled = tail.above - tail.weight * (-inside).exp_m1() - tail.folded(epsilon);
-                return Some((scaled.max(0.0).ln() + self.scale() + self.slack(side)).exp());
-            }
-            tail.above = next;
-        }
-        None
-    }
-
-    /// An upper bound on ε without the window: Markov's inequality at the tilt.
-    pub(super) fn epsilon_by_markov(&self, delta: f64) -> f64 {
-        let left = delta * 0.5 - self.infinite;
-        if self.tilt > 0.0 && left > 0.0 {
-            ((self.cumulant - left.ln()) / self.tilt).max(0.0) + self.shift
+/// δ(ε) of the sums without a loss that was set aside.
+pub(super) fn body(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> Result<Curve> {
+    let n = fft.len();
+    let mut product: Vec<Complex<f64>> = Vec::new();
+    let mut relative: Vec<f64> = Vec::new();
+    let (mut cumulant, mut left, mut right) = (0.0, 0.0, 0.0);
+    for Part { pmf, steps, split } in parts {
+        let t = *steps as f64;
+        let masses = &pmf.mass[..*split];
+        let own = ln_moment(pmf, masses, view.tilt);
+        let spectrum = transform(pmf, 0..*split, view.tilt, own, fft)?;
+        let floor = floor(*steps);
+        let error = |z: &Complex<f64>| t * round_off(n) / z.norm().max(1e-300);
+        if product.is_empty() {
+            relative = spectrum.iter().map(error).collect();
+            product = spectrum;
+            product.iter_mut().for_each(|z| *z = power(*z, *steps, floor));
         } else {
-            f64::INFINITY
+            for ((total, relative), z) in product.iter_mut().zip(&mut relative).zip(&spectrum) {
+                *relative += error(z);
+                *total *= power(*z, *steps, floor);
+            }
         }
+        cumulant += t * own;
+        left += t * (ln_moment(pmf, masses, view.bounds.0) - own);
+        right += t * (ln_moment(pmf, masses, view.bounds.1) - own);
     }
-
-    /// An upper bound on δ without the window.
-    pub(super) fn delta_by_markov(&self, epsilon: f64) -> f64 {
-        ((self.cumulant - self.tilt * (epsilon - self.shift) + self.relative).exp() + self.infinite).min(1.0)
-    }
-
-    fn loss(&self, i: usize) -> f64 {
-        self.first + i as f64 * self.step
-    }
-
-    /// ln of what scaled masses are multiplied with.
-    fn scale(&self) -> f64 {
-        self.cumulant - self.tilt * self.centre
-    }
-
-    fn slack(&self, side: Side) -> f64 {
-        match side {
-            Side::Upper => self.relative,
-            Side::Lower => -self.relative,
-        }
-    }
-
-    fn tail(&self, side: Side) -> Tail {
-        let last = self.loss(self.mass.len() - 1);
-        let scale = self.scale();
-        match side {
-            // Beyond the window and at infinity: all of it counts.
-            Side::Upper => Tail {
-                above: (self.ln_outside.1 - self.tilt * (last - self.centre)).exp()
-                    + (self.infinite.ln() - scale).exp(),
-                weight: 0.0,
-                ln_folded: f64::NEG_INFINITY,
-                tilt: self.tilt,
-                centre: self.centre,
-            },
-            // Whatever the transform folded in is no mass at its place.
-            Side::Lower => Tail {
-                above: 0.0,
-                weight: 0.0,
-                ln_folded: (self.ln_outside.0.exp() + self.ln_outside.1.exp()).ln(),
-                tilt: self.tilt,
-                centre: self.centre,
-            },
-        }
-    }
+    let carried = product.iter().zip(&relative).map(|(z, e)| z.norm() * e).sum();
+    drop(relative);
+    let noise = noise(&product, carried, n);
+    let mass = fft.inverse(&mut product)?;
+    drop(product);
+    Ok(Curve::new(parts, view, mass, Sums { ln_scale: cumulant, noise, ln_outside: (left, right) }, side))
 }
 
-/// δ while the losses are walked down from the largest.
-struct Tail {
-    /// δ at the point last passed, scaled.
-    above: f64,
-    /// Σ p·e^(l − l') over the points l' ≥ l passed.
-    weight: f64,
-    ln_folded: f64,
-    tilt: f64,
-    centre: f64,
+/// δ(ε) of the sums with at least one loss that was set aside. Untilted.
+pub(super) fn jumps(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> Result<Curve> {
+    let n = fft.len();
+    let zero = Complex::new(0.0, 0.0);
+    let mut product: Vec<(Complex<f64>, Complex<f64>)> = Vec::new();
+    let mut relative = vec![0.0; n / 2 + 1];
+    let (mut left, mut right, mut weight, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for Part { pmf, steps, split } in parts {
+        let t = *steps as f64;
+        let base = transform(pmf, 0..*split, 0.0, 0.0, fft)?;
+        let rare = transform(pmf, *split..pmf.mass.len(), 0.0, 0.0, fft)?;
+        let floor = floor(*steps);
+        if product.is_empty() {
+            product = vec![(Complex::new(1.0, 0.0), zero); base.len()];
+        }
+        for (((value, change), relative), (b, a)) in product.iter_mut().zip(&mut relative).zip(base.iter().zip(&rare)) {
+            let (own, own_change) = paired_power(*b, *a, *steps, floor);
+            *change = *change * (own + own_change) + *value * own_change;
+            *value *= own;
+            *relative += t * round_off(n) / (a + b).norm().max(1e-300);
+        }
+        weight += t * pmf.mass[*split..].iter().sum::<f64>();
+        count += t;
+        left += t * ln_moment(pmf, &pmf.mass, view.bounds.0);
+        right += t * ln_moment(pmf, &pmf.mass, view.bounds.1);
+    }
+    let mut carried: f64 =
+        product.iter().zip(&relative).map(|((v, c), e)| 3.0 * weight * (v.norm() + c.norm()) * e).sum();
+    if count <= 8.0 {
+        carried += weight * round_off(n) * product.len() as f64;
+    }
+    let mut changes: Vec<Complex<f64>> = product.iter().map(|(_, change)| *change).collect();
+    drop((product, relative));
+    let noise = noise(&changes, carried, n);
+    let mass = fft.inverse(&mut changes)?;
+    drop(changes);
+    Ok(Curve::new(parts, view, mass, Sums { ln_scale: 0.0, noise, ln_outside: (left, right) }, side))
 }
 
-impl Tail {
-    /// Takes point i in, and returns δ one step below.
-    fn next(&mut self, c: &Composed, i: usize, side: Side) -> f64 {
-        let mass = match side {
-            Side::Upper => c.mass[i] + c.noise,
-            Side::Lower => c.mass[i] - c.noise,
+/// What a composition knows about its masses.
+struct Sums {
+    /// ln of what the tilted masses are to be multiplied with, at loss 0.
+    ln_scale: f64,
+    noise: f64,
+    /// ln of the moments for the bounds on mass outside.
+    ln_outside: (f64, f64),
+}
+
+impl Curve {
+    /// Walks down from the largest loss: δ(l − h) = δ(l) + (1 − e^(−h))·Σ_{l' ≥ l} p(l')·e^(l − l'), all terms positive.
+    fn new(parts: &[Part], view: &View, mut mass: Vec<f64>, sums: Sums, side: Side) -> Self {
+        let labels = Labels::new(parts);
+        let n = mass.len();
+        let step = parts.first().map_or(1.0, |part| part.pmf.grid.step);
+        let start = ((view.window.0 - labels.origin) / step).floor();
+        let first = labels.origin + start * step;
+        let last = first + (n as f64 - 1.0) * step;
+        mass.rotate_left((start as i64).rem_euclid(n as i64) as usize);
+
+        let View { tilt, bounds, centre, .. } = *view;
+        let slack = labels.steps * QUADRATURE_ERROR * if side == Side::Upper { 1.0 } else { -1.0 };
+        let scale = (sums.ln_scale - tilt * centre + slack).exp();
+        let outside = (
+            (sums.ln_outside.0 - (bounds.0 - tilt) * first).exp(),
+            (sums.ln_outside.1 - (bounds.1 - tilt) * last).exp(),
+        );
+        // Beyond the window all of it counts; what was folded in is no mass at its place.
+        let (mut above, folded, noise) = match side {
+            Side::Upper => (scale * outside.1 * (-tilt * (last - centre)).exp(), 0.0, sums.noise),
+            Side::Lower => (0.0, scale * (outside.0 + outside.1), -sums.noise),
         };
-        // 0·∞ far left of where a result can lie.
-        let mass = if mass > 0.0 { mass * (-c.tilt * (c.loss(i) - c.centre)).exp() } else { 0.0 };
-        let keep = (-c.step).exp();
-        self.weight = if self.weight > 0.0 { self.weight * keep } else { 0.0 } + mass;
-        self.above - self.weight * (-c.step).exp_m1()
+        let keep = (-step).exp();
+        let lose = -(-step).exp_m1();
+        let mut weight = 0.0;
+        let fall = (tilt * step).exp();
+        let mut factor = 1.0;
+        let mut points = vec![(0.0, 0.0); n];
+        for (i, point) in points.iter_mut().enumerate().rev() {
+            if (n - 1 - i) % 64 == 0 {
+                factor = (-tilt * (first + i as f64 * step - centre)).exp() * scale;
+            }
+            let p = (mass[i] + noise).max(0.0);
+            if p > 0.0 {
+                weight = weight * keep + p * factor;
+            } else {
+                weight *= keep;
+            }
+            factor *= fall;
+            *point = (above, weight);
+            above += weight * lose;
+        }
+        let shift = labels.shift + 8.0 * f64::EPSILON * (first.abs() + last.abs());
+        Self { side, step, first, points, folded, tilt, centre, shift }
     }
 
-    /// At most this much of δ at ε is folded mass.
-    fn folded(&self, epsilon: f64) -> f64 {
-        (self.ln_folded - self.tilt * (epsilon - self.centre)).exp()
+    /// The largest loss of the window.
+    pub(super) fn last(&self) -> f64 {
+        self.first + (self.points.len() as f64 - 1.0) * self.step
+    }
+
+    /// A bound on δ at ε, from the curve's own side.
+    pub(super) fn delta(&self, epsilon: f64) -> f64 {
+        let upper = self.side == Side::Upper;
+        let epsilon = if upper { epsilon - self.shift } else { epsilon + self.shift };
+        let place = (epsilon - self.first) / self.step;
+        if place < 0.0 {
+            // δ falls with ε.
+            return if upper { 1.0 } else { self.value(self.first, 0.0) };
+        }
+        if place >= self.points.len() as f64 - 1.0 {
+            return if upper { self.points.last().map_or(1.0, |point| point.0) } else { 0.0 };
+        }
+        self.value(epsilon, place)
+    }
+
+    fn value(&self, epsilon: f64, place: f64) -> f64 {
+        // The point above ε.
+        let i = (place.floor() as usize + 1).min(self.points.len() - 1);
+        let inside = (self.first + i as f64 * self.step - epsilon).clamp(0.0, self.step);
+        let (above, weight) = self.points[i];
+        let folded = if self.folded > 0.0 { self.folded * (-self.tilt * (epsilon - self.centre)).exp() } else { 0.0 };
+        (above - weight * (-inside).exp_m1() - folded).max(0.0)
     }
 }

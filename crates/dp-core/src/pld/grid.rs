@@ -43,6 +43,18 @@ pub(super) struct Cut {
     pub below: f64,
 }
 
+impl Pmf {
+    /// The first of the largest losses with at most this mass together.
+    pub(super) fn split(&self, mass: f64) -> usize {
+        let mut above = 0.0;
+        let keep = |m: &&f64| {
+            above += **m;
+            above <= mass
+        };
+        self.mass.len() - self.mass.iter().rev().take_while(keep).count().min(self.mass.len() - 1)
+    }
+}
+
 impl Cut {
     /// Leaves out at most `tail` of the mass at large losses, `rest` at small ones.
     pub(super) fn new(loss: &Loss, tail: f64, rest: f64) -> Self {
@@ -91,10 +103,8 @@ impl Bins {
         let count = (last - first + 1) as usize;
         let mut bins = Self::span(loss, cut, grid, first, count);
         for (k, atom) in inside {
-            let lower = origin + (k - 1) as f64 * step;
             if let Some(bin) = bins.get_mut((k - first) as usize) {
-                bin.mass += atom.mass;
-                bin.excess -= atom.mass * (lower - atom.loss).exp_m1();
+                bin.add(atom.mass, atom.loss, origin + (k - 1) as f64 * step);
             }
         }
         Self { grid, first, bins, atoms, above: cut.above, below: cut.below, shift }
@@ -124,7 +134,13 @@ impl Bins {
     pub(super) fn origin(loss: &Loss, cut: &Cut, step: f64, centre: f64) -> f64 {
         const NEAR: i64 = 40;
         let unbalance = |origin: f64| {
-            let bins = Self::span(loss, cut, Grid { step, origin }, 1 - NEAR, 2 * NEAR as usize);
+            let mut bins = Self::span(loss, cut, Grid { step, origin }, 1 - NEAR, 2 * NEAR as usize);
+            for atom in loss.atoms() {
+                let k = ((atom.loss - origin) / step).ceil() as i64;
+                if let Some(bin) = usize::try_from(k + NEAR - 1).ok().and_then(|i| bins.get_mut(i)) {
+                    bin.add(atom.mass, atom.loss, origin + (k - 1) as f64 * step);
+                }
+            }
             let middle = NEAR as usize;
             let mut shares = vec![0.0; bins.len()];
             upper_shares(&bins, &mut shares, middle, step);

@@ -64,6 +64,14 @@ pub(super) struct Bin {
     pub excess: f64,
 }
 
+impl Bin {
+    /// Takes in a point mass.
+    pub(super) fn add(&mut self, mass: f64, loss: f64, lower: f64) {
+        self.mass += mass;
+        self.excess -= mass * (lower - loss).exp_m1();
+    }
+}
+
 impl Loss {
     /// The loss of an event's step. `add` asks for the other direction of add/remove.
     pub(super) fn new(event: &Event, neighboring: Neighboring, add: bool) -> Self {
@@ -110,11 +118,11 @@ impl Loss {
 
     /// The losses between which most steps without the example lie, and one in their middle.
     pub(super) fn bulk(&self) -> (f64, f64, f64) {
-        let reach = match self.base {
-            Base::Gaussian { mu } => 1.645 * mu,
-            Base::Laplace { top } => top,
-        };
-        (self.at(-reach), self.at(0.0), self.at(reach))
+        match self.base {
+            Base::Gaussian { mu } => (self.at(-1.645 * mu), self.at(0.0), self.at(1.645 * mu)),
+            // Half the mass is an atom at one end, the rest falls with e^(−v/2).
+            Base::Laplace { top } => (self.at(-top), self.at(-top), self.at((4.6 - top).min(top))),
+        }
     }
 
     pub(super) fn is_increasing(&self) -> bool {
@@ -245,6 +253,15 @@ impl Loss {
     pub(super) fn outside(&self, (lo, hi): (f64, f64)) -> (f64, f64) {
         let (left, right) = (self.below(lo), self.above(hi));
         if self.is_increasing() { (right, left) } else { (left, right) }
+    }
+
+    /// The largest and the smallest loss where they are atoms.
+    pub(super) fn ends(&self) -> Option<[Atom; 2]> {
+        match self.atoms()[..] {
+            [a, b] if a.loss > b.loss => Some([a, b]),
+            [a, b] => Some([b, a]),
+            _ => None,
+        }
     }
 
     /// The point masses.

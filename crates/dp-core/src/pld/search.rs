@@ -3,19 +3,25 @@
 use ashlar_stats::fft::RealFft;
 
 use super::{
-    compose::{Composed, Side},
-    grid::{Bins, Cut, Grid, Pmf},
-    loss::Loss,
-    saddle::{Query, Saddle, Sampled, saddle, spread},
+    compose::{self, Curve, Part, Side, View},
+    grid::{Bins, Cut, Grid},
+    loss::{Atom, Loss},
+    saddle::{self, Cumulants, LN_OUTSIDE, Query, Sampled, quantile_above, spread, window},
 };
-use crate::{Event, Mechanism, Neighboring, Result};
+use crate::{Error, Event, Mechanism, Neighboring, Result};
 
 /// Most points of a grid; beyond, it is coarsened.
 const MAX_POINTS: usize = 1 << 22;
 /// Share of δ that the masses cut off all steps may have.
-const CUT_SHARE: f64 = 1e-9;
+const CUT_SHARE: f64 = 1e-8;
 /// Mass at small losses that may be cut off all steps.
 const CUT_BELOW: f64 = 1e-12;
+/// Mass of rare large losses over all steps, in units of what exceeds ε at once, and its cap.
+const RARE_SHARE: f64 = 100.0;
+const RARE_MOST: f64 = 0.02;
+/// How many times its aim a first, coarse grid may err, and the gap up to which its way of looking is kept.
+const COARSER: f64 = 30.0;
+const COARSE_GAP: f64 = 0.02;
 /// Refinements of the grid.
 const PASSES: usize = 4;
 
@@ -75,101 +81,203 @@ pub(super) fn gaussian_mu(event: &Event, neighboring: Neighboring) -> f64 {
 }
 
 /// One direction, before any grid.
-struct Prepared<'a> {
+struct Direction<'a> {
     steps: &'a [(Loss, u64)],
     cuts: Vec<Cut>,
     sampled: Vec<Sampled>,
-    saddle: Saddle,
     query: Query,
+    /// About the δ in question.
+    delta: f64,
 }
 
-impl<'a> Prepared<'a> {
+/// Where to look for the answer.
+#[derive(Debug)]
+struct Plan {
+    body: View,
+    rare: Option<Rare>,
+    /// How fast ln δ falls with ε, the tilt at which a grid's spread counts, and the size of what is looked for.
+    slope: f64,
+    tilt: f64,
+    size: f64,
+    sd: f64,
+}
+
+/// Rare large losses that are composed on their own.
+#[derive(Debug)]
+struct Rare {
+    /// Mass of them over all steps.
+    mass: f64,
+    view: View,
+}
+
+/// The ways to look, in the order in which they are tried.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Tilted,
+    SetAside,
+    Plain,
+}
+
+impl<'a> Direction<'a> {
     fn new(steps: &'a [(Loss, u64)], query: Query) -> Self {
-        let count = steps.iter().map(|(_, t)| *t as f64).sum::<f64>();
-        let cut = |delta: f64| -> (Vec<Cut>, Vec<Sampled>) {
-            let tail = (delta * CUT_SHARE / count).max(1e-290);
-            let cuts: Vec<Cut> = steps.iter().map(|(loss, _)| Cut::new(loss, tail, CUT_BELOW / count)).collect();
-            let sample =
-                |((loss, t), cut): (&(Loss, u64), &Cut)| Sampled { points: loss.sample(cut.points), steps: *t as f64 };
-            let sampled = steps.iter().zip(&cuts).map(sample).collect();
-            (cuts, sampled)
-        };
-        let delta = match query {
-            Query::Epsilon { delta } => delta,
+        match query {
+            Query::Epsilon { delta } => Self::at(steps, query, delta),
             Query::Delta { epsilon } => {
-                let (_, sampled) = cut(1e-60);
-                let guess = saddle(&sampled, query);
-                (guess.cumulants.value - guess.tilt * epsilon).exp().clamp(1e-270, 1.0) * 1e-3
+                let first = Self::at(steps, query, 1e-60);
+                let (tilt, c) = saddle::tilt(&first.sampled, query);
+                Self::at(steps, query, (c.value - tilt * epsilon).exp().clamp(1e-270, 1.0))
             }
-        };
-        let (cuts, sampled) = cut(delta);
-        let saddle = saddle(&sampled, query);
-        Self { steps, cuts, sampled, saddle, query }
-    }
-
-    /// The answer, roughly.
-    fn guess(&self) -> f64 {
-        let c = &self.saddle.cumulants;
-        match self.query {
-            Query::Epsilon { .. } => c.mean,
-            Query::Delta { epsilon } => (c.value - self.saddle.tilt * epsilon).exp(),
         }
     }
 
-    /// The error of ε that the budget allows.
-    fn allowed(&self, budget: &Budget) -> f64 {
-        let c = &self.saddle.cumulants;
+    /// For a δ of about this size.
+    fn at(steps: &'a [(Loss, u64)], query: Query, delta: f64) -> Self {
+        let count = steps.iter().map(|(_, t)| *t as f64).sum::<f64>();
+        let tail = (delta * CUT_SHARE / count).max(1e-290);
+        let cuts: Vec<Cut> = steps.iter().map(|(loss, _)| Cut::new(loss, tail, CUT_BELOW / count)).collect();
+        let sample =
+            |((loss, t), cut): (&(Loss, u64), &Cut)| Sampled { points: loss.sample(cut.points), steps: *t as f64 };
+        let sampled = steps.iter().zip(&cuts).map(sample).collect();
+        Self { steps, cuts, sampled, query, delta }
+    }
+
+    fn plan(&self, way: Way) -> Option<Plan> {
+        match way {
+            Way::Tilted => Some(self.tilted()),
+            Way::SetAside => self.set_aside(),
+            Way::Plain => Some(self.plain()),
+        }
+    }
+
+    /// At the saddle point: right where many steps bring the sum to ε, or one without a heavy tail.
+    fn tilted(&self) -> Plan {
+        let (tilt, c) = saddle::tilt(&self.sampled, self.query);
         let sd = c.variance.sqrt();
-        match self.query {
-            Query::Epsilon { .. } if self.saddle.tilt > 0.0 => {
-                (budget.aim * c.mean.max(0.05 * sd)).min(budget.absolute)
-            }
-            Query::Epsilon { .. } => (budget.aim * 0.1 * sd).min(budget.absolute),
-            Query::Delta { .. } => budget.aim / (self.saddle.tilt + 1.0 / sd),
+        let body = window(&self.sampled, tilt, &c, LN_OUTSIDE);
+        if tilt > 0.0 {
+            Plan { body, rare: None, slope: tilt, tilt, size: c.mean.max(0.05 * sd), sd }
+        } else {
+            Plan { body, rare: None, slope: 1.0 / sd, tilt, size: 0.1 * sd, sd }
         }
     }
 
-    /// The widest step whose spread costs no more than `allowed`: K(λ) grows by ½·λ(λ + 1) times the added variance.
-    fn step(&self, allowed: f64) -> f64 {
-        let tilt = self.saddle.tilt;
-        let cost = |h: f64| 0.75 * (tilt + 1.0) * spread(&self.sampled, tilt, h);
-        let sd = self.saddle.cumulants.variance.sqrt();
-        let (mut low, mut high) = (1e-12 * sd, 0.1 * sd);
-        if !(sd > 0.0) {
-            return f64::MIN_POSITIVE;
+    /// Without a tilt: where δ is large enough for round-off to be no matter.
+    fn plain(&self) -> Plan {
+        let c = saddle::cumulants(&self.sampled, 0.0);
+        let sd = c.variance.sqrt();
+        let body = window(&self.sampled, 0.0, &c, (self.delta * 1e-9).ln());
+        let size = self.near(&c);
+        Plan { body, rare: None, slope: 4.0 / size, tilt: 0.0, size, sd }
+    }
+
+    /// With rare large losses set aside.
+    fn set_aside(&self) -> Option<Plan> {
+        let untilted = saddle::cumulants(&self.sampled, 0.0);
+        let near = self.near(&untilted);
+        let mass = RARE_SHARE * self.mass_above(near);
+        if mass > RARE_MOST {
+            return None;
         }
-        if cost(high) <= allowed {
-            return high;
+        let without = |s: &Sampled| {
+            let bound = quantile_above(&s.points, mass / (s.steps * self.sampled.len() as f64));
+            Sampled { points: s.points.iter().filter(|p| p.loss < bound).copied().collect(), steps: s.steps }
+        };
+        let rest: Vec<Sampled> = self.sampled.iter().map(without).collect();
+        let (tilt, c) = saddle::tilt(&rest, Query::Epsilon { delta: self.delta });
+        let view = window(&self.sampled, 0.0, &untilted, (self.delta * 1e-9).ln());
+        Some(Plan {
+            body: window(&rest, tilt, &c, LN_OUTSIDE),
+            rare: Some(Rare { mass, view }),
+            slope: 4.0 / near,
+            tilt: 0.0,
+            size: near,
+            sd: c.variance.sqrt(),
+        })
+    }
+
+    /// About the answer, as far as single steps decide it.
+    fn near(&self, untilted: &Cumulants) -> f64 {
+        match self.query {
+            Query::Epsilon { delta } => (untilted.mean.max(0.0) + self.jump(delta)).max(0.1 * untilted.variance.sqrt()),
+            Query::Delta { epsilon } => epsilon.max(0.1 * untilted.variance.sqrt()),
         }
-        for _ in 0..60 {
-            let middle = (low * high).sqrt();
-            if cost(middle) > allowed {
-                high = middle
+    }
+
+    /// δ at ε if single steps were all: Σ Tⱼ·E(1 − e^(ε − L))₊.
+    fn one_above(&self, epsilon: f64) -> f64 {
+        let one = |p: &&Atom| p.loss > epsilon;
+        let all = |s: &Sampled| {
+            s.steps * s.points.iter().filter(one).map(|p| -p.mass * (epsilon - p.loss).exp_m1()).sum::<f64>()
+        };
+        self.sampled.iter().map(all).sum()
+    }
+
+    /// Expected number of steps with a larger loss.
+    fn mass_above(&self, loss: f64) -> f64 {
+        let above = |s: &Sampled| s.steps * s.points.iter().filter(|p| p.loss > loss).map(|p| p.mass).sum::<f64>();
+        self.sampled.iter().map(above).sum()
+    }
+
+    /// The ε at which single steps alone have this δ.
+    fn jump(&self, delta: f64) -> f64 {
+        let (mut low, mut high) = (0.0, self.cuts.iter().map(|cut| cut.losses.1).fold(0.0, f64::max));
+        if self.one_above(0.0) <= delta {
+            return 0.0;
+        }
+        for _ in 0..40 {
+            let middle = 0.5 * (low + high);
+            if self.one_above(middle) > delta {
+                low = middle;
             } else {
-                low = middle
-            }
-            if high < 1.01 * low {
-                break;
+                high = middle;
             }
         }
         low
     }
 
+    /// The widest step whose spread costs no more than the budget: K(λ) grows by ½·λ(λ + 1) times the added variance.
+    fn step(&self, plan: &Plan, budget: &Budget) -> f64 {
+        let Plan { slope, tilt, size, sd, .. } = *plan;
+        if !(sd > 0.0) {
+            return f64::MIN_POSITIVE;
+        }
+        let allowed = match self.query {
+            Query::Epsilon { .. } => (budget.aim * size).min(budget.absolute),
+            Query::Delta { .. } => budget.aim / (slope + 1.0 / sd),
+        };
+        let jump = if plan.rare.is_some() { 1.0 / 6.0 } else { 0.0 };
+        let cost = |h: f64| 0.75 * (slope + 1.0) * (spread(&self.sampled, tilt, h) + jump * h * h);
+        let (mut low, mut high) = (1e-12 * size.max(sd), 0.1 * size.max(sd));
+        if cost(high) <= allowed {
+            return high;
+        }
+        while high > 1.01 * low {
+            let middle = (low * high).sqrt();
+            if cost(middle) > allowed {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        low
+    }
+
+    /// The widest range that a grid must hold.
+    fn width(&self, plan: &Plan) -> f64 {
+        let widest = self.cuts.iter().map(|cut| cut.losses.1 - cut.losses.0).fold(0.0, f64::max);
+        let windows = [Some(plan.body.window), plan.rare.as_ref().map(|rare| rare.view.window)];
+        windows.into_iter().flatten().map(|(low, high)| high - low).fold(widest, f64::max)
+    }
+
     /// No more points than allowed, and for losses with atoms both ends on the grid as nearly as one step width for all
     /// can do that.
-    fn settle(&self, step: f64) -> f64 {
-        let widest = self.cuts.iter().map(|cut| cut.losses.1 - cut.losses.0).fold(0.0, f64::max);
-        let window = self.saddle.window.1 - self.saddle.window.0;
-        let step = step.max(widest.max(window) / (MAX_POINTS - 64) as f64);
+    fn settle(&self, plan: &Plan, step: f64) -> f64 {
+        let step = step.max(self.width(plan) / (MAX_POINTS - 64) as f64);
         let spans: Vec<(f64, f64)> = self
             .steps
             .iter()
             .filter_map(|(loss, t)| {
-                let atoms = loss.atoms();
-                let (top, bottom) = (
-                    atoms.iter().max_by(|a, b| a.loss.total_cmp(&b.loss))?,
-                    atoms.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))?,
-                );
+                let [top, bottom] = loss.ends()?;
                 Some((top.loss - bottom.loss, bottom.mass * *t as f64))
             })
             .collect();
@@ -177,33 +285,39 @@ impl<'a> Prepared<'a> {
         let fewest = (span / step).ceil().max(1.0);
         let tries = if spans.len() == 1 { 1 } else { ((0.4 * fewest) as usize).clamp(1, 400) };
         let misfit = |h: &f64| -> f64 {
-            spans
-                .iter()
-                .skip(1)
-                .map(|(span, weight)| {
-                    let rest = span / h - (span / h + 1e-9).floor();
-                    weight * rest.max(0.0) * h
-                })
-                .sum()
+            let rest = |(span, weight): &(f64, f64)| weight * h * (span / h - (span / h + 1e-9).floor()).max(0.0);
+            spans.iter().skip(1).map(rest).sum()
         };
-        (0..tries)
-            .map(|i| span / (fewest + i as f64))
-            .filter(|h| *h >= step * 0.5 || tries == 1)
-            .min_by(|a, b| misfit(a).total_cmp(&misfit(b)))
-            .unwrap_or(step)
+        (0..tries).map(|i| span / (fewest + i as f64)).min_by(|a, b| misfit(a).total_cmp(&misfit(b))).unwrap_or(step)
     }
 
     fn origin(&self, loss: &Loss, cut: &Cut, step: f64) -> f64 {
-        if let Some(top) = loss.atoms().iter().map(|atom| atom.loss).max_by(f64::total_cmp) {
-            return top;
-        }
         let (low, middle, high) = loss.bulk();
-        if loss.is_sampled() && (high - low).abs() < 30.0 * step { Bins::origin(loss, cut, step, middle) } else { 0.0 }
+        if loss.is_sampled() && (high - low).abs() < 30.0 * step {
+            Bins::origin(loss, cut, step, middle)
+        } else {
+            loss.ends().map_or(0.0, |[top, _]| top.loss)
+        }
     }
 
     /// Bounds at one step width.
-    fn solve(&self, step: f64, sides: &[Side]) -> Result<Interval> {
+    fn solve(&self, plan: &Plan, mut step: f64, sides: &[Side]) -> Result<Interval> {
         let mut interval = Interval { lower: 0.0, upper: f64::INFINITY };
+        if let [(loss, _)] = self.steps
+            && let Some([top, _]) = loss.ends()
+        {
+            // The largest loss a little above a point, whatever the origin.
+            let reach = top.loss - self.origin(loss, &self.cuts[0], step);
+            if reach > step {
+                step = reach / (reach / step).ceil() * (1.0 - 1e-9);
+            }
+        }
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "step {step:e} {plan:?} bins {:?}",
+                self.cuts.iter().map(|c| (c.losses.1 - c.losses.0) / step).collect::<Vec<_>>()
+            );
+        }
         let bins: Vec<(Bins, u64)> = self
             .steps
             .iter()
@@ -213,83 +327,153 @@ impl<'a> Prepared<'a> {
                 (Bins::new(loss, cut, Grid { step, origin }), *t)
             })
             .collect();
-        let mut saddle = self.saddle;
         for &side in sides {
-            let pmfs: Vec<(Pmf, u64)> = bins
-                .iter()
-                .map(|(bins, t)| (if side == Side::Upper { bins.pessimistic() } else { bins.optimistic() }, *t))
-                .collect();
-            for attempt in 0.. {
-                let width = saddle.window.1 - saddle.window.0;
-                let points = ((width / step) as usize + 4).min(2 * MAX_POINTS);
-                let composed = Composed::new(&pmfs, &saddle, &RealFft::new(fast_length(points))?)?;
-                let found = match self.query {
-                    Query::Epsilon { delta } => composed.epsilon(delta, side),
-                    Query::Delta { epsilon } => composed.delta(epsilon, side),
-                };
-                match (found, side) {
-                    (Some(value), Side::Upper) => interval.upper = value,
-                    (Some(value), Side::Lower) => interval.lower = value,
-                    (None, _) if attempt < 3 && points <= MAX_POINTS / 2 => {
-                        saddle.window = (saddle.window.0 - 0.5 * width, saddle.window.1 + 0.5 * width);
-                        continue;
-                    }
-                    (None, Side::Upper) => {
-                        interval.upper = match self.query {
-                            Query::Epsilon { delta } => composed.epsilon_by_markov(delta),
-                            Query::Delta { epsilon } => composed.delta_by_markov(epsilon),
-                        }
-                    }
-                    (None, Side::Lower) => {}
-                }
-                break;
+            let part = |(bins, t): &(Bins, u64)| {
+                let pmf = if side == Side::Upper { bins.pessimistic() } else { bins.optimistic() };
+                let rare = plan.rare.as_ref().map_or(0.0, |rare| rare.mass / (*t as f64 * self.steps.len() as f64));
+                Part { split: pmf.split(rare), pmf, steps: *t }
+            };
+            let parts: Vec<Part> = bins.iter().map(part).collect();
+            let value = self.read(plan, &parts, step, side)?;
+            match side {
+                Side::Upper => interval.upper = value,
+                Side::Lower => interval.lower = value,
             }
         }
         interval.lower = interval.lower.min(interval.upper);
         Ok(interval)
     }
 
+    /// Composes, and looks again in a wider window where the answer lies at the window's edge.
+    fn read(&self, plan: &Plan, parts: &[Part], step: f64, side: Side) -> Result<f64> {
+        let infinite: f64 = parts.iter().map(|part| part.steps as f64 * part.pmf.infinite).sum();
+        let mut best = if side == Side::Upper { f64::INFINITY } else { 0.0 };
+        let mut body = plan.body;
+        for _ in 0..3 {
+            let points = |view: &View| ((view.window.1 - view.window.0) / step) as usize + 4;
+            let rare = plan.rare.as_ref().map(|rare| &rare.view);
+            let fft = RealFft::new(fast_length(rare.map_or(0, points).max(points(&body))))?;
+            let mut curves = vec![compose::body(parts, &body, &fft, side)?];
+            if let Some(view) = rare {
+                curves.push(compose::jumps(parts, view, &fft, side)?);
+            }
+            let delta = |epsilon: f64| infinite + curves.iter().map(|curve| curve.delta(epsilon)).sum::<f64>();
+            let last = curves.iter().map(Curve::last).fold(0.0, f64::max);
+            let (value, epsilon) = match self.query {
+                Query::Epsilon { delta: goal } => {
+                    let found = epsilon_at(delta, goal, last, side);
+                    (found, found)
+                }
+                Query::Delta { epsilon } => (Some(delta(epsilon)), Some(epsilon)),
+            };
+            if let Some(value) = value {
+                best = if side == Side::Upper { best.min(value) } else { best.max(value) };
+            }
+            let width = body.window.1 - body.window.0;
+            let inside = epsilon.is_some_and(|epsilon| epsilon > body.window.0 + step || body.window.0 <= 0.0);
+            if inside || 2.0 * width / step > MAX_POINTS as f64 {
+                break;
+            }
+            body.window = (body.window.0 - 0.5 * width, body.window.1 + 0.5 * width);
+        }
+        Ok(best)
+    }
+
+    /// The gap of an interval, relative for an ε or a δ, and in units of the budget's absolute error.
+    fn gap(&self, interval: &Interval, budget: &Budget) -> f64 {
+        let gap = interval.upper - interval.lower;
+        if gap <= 0.0 || interval.upper == 0.0 {
+            return 0.0;
+        }
+        let relative = gap / interval.upper;
+        match self.query {
+            Query::Epsilon { .. } => relative.max(gap / budget.absolute * budget.accept),
+            Query::Delta { .. } => relative,
+        }
+    }
+
+    /// On a coarse grid, the first way that works there: with its step and its bounds.
+    fn coarse(
+        &self,
+        budget: &Budget,
+        sides: &[Side],
+        enough: impl Fn(&Interval) -> bool,
+    ) -> Result<(Plan, f64, Interval)> {
+        let coarse = Budget { aim: (COARSER * budget.aim).max(1e-4), ..*budget };
+        let mut best: Option<(Plan, f64, Interval)> = None;
+        for way in [Way::Tilted, Way::SetAside, Way::Plain] {
+            let Some(plan) = self.plan(way) else { continue };
+            let step = self.settle(&plan, self.step(&plan, &coarse));
+            let interval = self.solve(&plan, step, sides)?;
+            let done = enough(&interval);
+            if best.as_ref().is_none_or(|(_, _, known)| self.gap(&interval, budget) < self.gap(known, budget)) {
+                best = Some((plan, step, interval));
+            }
+            if done {
+                break;
+            }
+        }
+        best.ok_or(Error::Numeric { what: "the composition", why: "no step is left to compose".to_owned() })
+    }
+
     /// Both bounds, refined until they agree as far as the budget asks.
     fn refine(&self, budget: &Budget, grid: Option<f64>) -> Result<Interval> {
         let both = [Side::Upper, Side::Lower];
+        let (plan, mut step, mut interval) = self.coarse(budget, &both, |i| self.gap(i, budget) < COARSE_GAP)?;
         if let Some(step) = grid {
-            return self.solve(self.settle(step), &both);
+            return self.solve(&plan, self.settle(&plan, step), &both);
         }
-        let mut step = self.settle(self.step(self.allowed(budget)));
-        let mut interval = self.solve(step, &both)?;
-        for _ in 1..PASSES {
-            let accept = match self.query {
-                Query::Epsilon { .. } => (budget.accept * interval.upper).min(budget.absolute),
-                Query::Delta { .. } => budget.accept * interval.upper,
-            };
-            let gap = interval.upper - interval.lower;
-            if !(gap > accept) || interval.upper == 0.0 {
+        for pass in 0..PASSES {
+            let gap = self.gap(&interval, budget);
+            if !(gap > budget.accept) {
                 break;
             }
-            let finer = self.settle(step * (0.7 * accept / gap).sqrt().clamp(0.02, 0.7));
+            let least = if pass == 0 { 0.01 } else { 0.1 };
+            let finer = self.settle(&plan, step * (0.5 * budget.accept / gap).sqrt().clamp(least, 0.7));
             if finer > 0.95 * step {
                 break;
             }
             step = finer;
-            let next = self.solve(step, &both)?;
+            let next = self.solve(&plan, step, &both)?;
             interval = Interval { lower: next.lower.max(interval.lower), upper: next.upper.min(interval.upper) };
         }
         Ok(interval)
     }
 }
 
+/// The ε at which a falling `delta` passes `goal`, on the side where the bound holds; None where it doesn't up to `last`.
+fn epsilon_at(delta: impl Fn(f64) -> f64, goal: f64, last: f64, side: Side) -> Option<f64> {
+    if delta(0.0) <= goal {
+        return Some(0.0);
+    }
+    let (mut low, mut high) = (0.0, last);
+    if delta(high) > goal {
+        return if side == Side::Upper { None } else { Some(high) };
+    }
+    while high - low > 1e-14 * high {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if delta(middle) > goal {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Some(if side == Side::Upper { high } else { low })
+}
+
 /// Bounds over all directions.
 pub(super) fn bounds(directions: &[Steps], query: Query, budget: &Budget, grid: Option<f64>) -> Result<Interval> {
-    let mut prepared: Vec<Prepared> = directions.iter().map(|steps| Prepared::new(steps, query)).collect();
-    prepared.sort_by(|a, b| b.guess().total_cmp(&a.guess()));
     let mut result = Interval { lower: 0.0, upper: 0.0 };
-    for (index, direction) in prepared.iter().enumerate() {
+    for (index, steps) in directions.iter().enumerate() {
+        let direction = Direction::new(steps, query);
         if index > 0 && grid.is_none() {
             // Usually far below the first: an upper bound on a coarse grid shows it.
-            let step =
-                direction.settle(direction.step(direction.allowed(&Budget { aim: 30.0 * budget.aim, ..*budget })));
-            let coarse = direction.solve(step, &[Side::Upper])?;
-            if coarse.upper <= result.lower {
+            let below = |i: &Interval| i.upper <= result.lower;
+            let (.., coarse) = direction.coarse(budget, &[Side::Upper], below)?;
+            if below(&coarse) {
                 continue;
             }
         }

@@ -1,4 +1,5 @@
 //! Integration tests.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is the test's failure")]
 
 #[cfg(feature = "cli")]
 mod bad_input;

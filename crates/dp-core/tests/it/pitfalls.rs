@@ -32,7 +32,7 @@ fn orders_whose_series_converges_slowly_are_integrated() {
     }
 }
 
-const SLOW: [(f64, f64); 3] = [(1.1, 642.338218825121185), (1.2, 641.055525171955066), (1.4, 728.774340775494149)];
+const SLOW: [(f64, f64); 3] = [(1.1, 642.338_218_825_121_2), (1.2, 641.055_525_171_955), (1.4, 728.774_340_775_494_1)];
 
 #[test]
 fn small_sample_rates_keep_their_digits() {
