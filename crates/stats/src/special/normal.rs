@@ -115,7 +115,9 @@ pub fn erfc(x: f64) -> f64 {
 
 /// The scaled complementary error function e^(x²)·erfc(x): about 1/(x√π) far right, +∞ below −26.6.
 pub fn erfcx(x: f64) -> f64 {
-    if x.abs() <= SMALL {
+    if x.is_nan() {
+        x
+    } else if x.abs() <= SMALL {
         (x * x).exp() * (1.0 - erf_small(x))
     } else if x > 0.0 {
         erfcx_large(x)

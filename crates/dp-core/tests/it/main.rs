@@ -1,0 +1,11 @@
+//! Integration tests.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is the test's failure")]
+
+#[cfg(feature = "cli")]
+mod bad_input;
+#[cfg(feature = "cli")]
+mod command;
+#[cfg(feature = "cli")]
+mod oracles;
+mod pitfalls;
+mod renyi;
