@@ -278,7 +278,8 @@ impl<'a> Direction<'a> {
             .iter()
             .filter_map(|(loss, t)| {
                 let [top, bottom] = loss.ends()?;
-                Some((top.loss - bottom.loss, bottom.mass * *t as f64))
+                let span = top.loss - bottom.loss;
+                (span > step).then_some((span, bottom.mass * *t as f64))
             })
             .collect();
         let Some(&(span, _)) = spans.first() else { return step };
@@ -293,10 +294,11 @@ impl<'a> Direction<'a> {
 
     fn origin(&self, loss: &Loss, cut: &Cut, step: f64) -> f64 {
         let (low, middle, high) = loss.bulk();
-        if loss.is_sampled() && (high - low).abs() < 30.0 * step {
-            Bins::origin(loss, cut, step, middle)
-        } else {
-            loss.ends().map_or(0.0, |[top, _]| top.loss)
+        match loss.ends() {
+            Some([top, bottom]) if !loss.is_sampled() && top.loss - bottom.loss > step => top.loss,
+            Some([top, _]) if (high - low).abs() > 30.0 * step => top.loss,
+            None if !loss.is_sampled() || (high - low).abs() > 30.0 * step => 0.0,
+            _ => Bins::origin(loss, cut, step, middle),
         }
     }
 
@@ -311,12 +313,6 @@ impl<'a> Direction<'a> {
             if reach > step {
                 step = reach / (reach / step).ceil() * (1.0 - 1e-9);
             }
-        }
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "step {step:e} {plan:?} bins {:?}",
-                self.cuts.iter().map(|c| (c.losses.1 - c.losses.0) / step).collect::<Vec<_>>()
-            );
         }
         let bins: Vec<(Bins, u64)> = self
             .steps
@@ -392,44 +388,45 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// On a coarse grid, the first way that works there: with its step and its bounds.
-    fn coarse(
-        &self,
-        budget: &Budget,
-        sides: &[Side],
-        enough: impl Fn(&Interval) -> bool,
-    ) -> Result<(Plan, f64, Interval)> {
+    /// Bounds on a coarse grid.
+    fn coarse(&self, way: Way, budget: &Budget, sides: &[Side]) -> Result<Option<(Plan, f64, Interval)>> {
         let coarse = Budget { aim: (COARSER * budget.aim).max(1e-4), ..*budget };
+        let Some(plan) = self.plan(way) else { return Ok(None) };
+        let step = self.settle(&plan, self.step(&plan, &coarse));
+        let interval = self.solve(&plan, step, sides)?;
+        Ok(Some((plan, step, interval)))
+    }
+
+    /// Both bounds, refined until they agree as far as the budget asks, or until the upper one is no larger than `floor`.
+    fn refine(&self, budget: &Budget, grid: Option<f64>, floor: f64) -> Result<Interval> {
+        let both = [Side::Upper, Side::Lower];
         let mut best: Option<(Plan, f64, Interval)> = None;
         for way in [Way::Tilted, Way::SetAside, Way::Plain] {
-            let Some(plan) = self.plan(way) else { continue };
-            let step = self.settle(&plan, self.step(&plan, &coarse));
-            let interval = self.solve(&plan, step, sides)?;
-            let done = enough(&interval);
-            if best.as_ref().is_none_or(|(_, _, known)| self.gap(&interval, budget) < self.gap(known, budget)) {
-                best = Some((plan, step, interval));
+            let Some(found) = self.coarse(way, budget, &both)? else { continue };
+            if best.as_ref().is_none_or(|(.., known)| self.gap(&found.2, budget) < self.gap(known, budget)) {
+                best = Some(found);
             }
-            if done {
+            if best.as_ref().is_some_and(|(.., known)| self.gap(known, budget) < COARSE_GAP) {
                 break;
             }
         }
-        best.ok_or(Error::Numeric { what: "the composition", why: "no step is left to compose".to_owned() })
-    }
-
-    /// Both bounds, refined until they agree as far as the budget asks.
-    fn refine(&self, budget: &Budget, grid: Option<f64>) -> Result<Interval> {
-        let both = [Side::Upper, Side::Lower];
-        let (plan, mut step, mut interval) = self.coarse(budget, &both, |i| self.gap(i, budget) < COARSE_GAP)?;
+        let Some((plan, mut step, mut interval)) = best else {
+            return Err(Error::Numeric { what: "the composition", why: "no step is left to compose".to_owned() });
+        };
         if let Some(step) = grid {
             return self.solve(&plan, self.settle(&plan, step), &both);
         }
         for pass in 0..PASSES {
             let gap = self.gap(&interval, budget);
-            if !(gap > budget.accept) {
+            if !(gap > budget.accept) || interval.upper <= floor {
                 break;
             }
-            let least = if pass == 0 { 0.01 } else { 0.1 };
-            let finer = self.settle(&plan, step * (0.5 * budget.accept / gap).sqrt().clamp(least, 0.7));
+            let mut finer = step * (0.5 * budget.accept / gap).sqrt().clamp(0.01, 0.7);
+            if pass == 0 {
+                // A coarse gap can promise too much work.
+                finer = finer.max(self.step(&plan, &Budget { aim: 1.8 * budget.aim, ..*budget })).min(0.7 * step);
+            }
+            let finer = self.settle(&plan, finer);
             if finer > 0.95 * step {
                 break;
             }
@@ -470,14 +467,13 @@ pub(super) fn bounds(directions: &[Steps], query: Query, budget: &Budget, grid: 
     for (index, steps) in directions.iter().enumerate() {
         let direction = Direction::new(steps, query);
         if index > 0 && grid.is_none() {
-            // Usually far below the first: an upper bound on a coarse grid shows it.
-            let below = |i: &Interval| i.upper <= result.lower;
-            let (.., coarse) = direction.coarse(budget, &[Side::Upper], below)?;
-            if below(&coarse) {
+            // Usually below the first: an upper bound on a coarse grid shows it.
+            let coarse = direction.coarse(Way::Tilted, budget, &[Side::Upper])?;
+            if coarse.is_some_and(|(.., interval)| interval.upper <= result.upper) {
                 continue;
             }
         }
-        let own = direction.refine(budget, grid)?;
+        let own = direction.refine(budget, grid, result.upper)?;
         result = Interval { lower: result.lower.max(own.lower), upper: result.upper.max(own.upper) };
     }
     Ok(result)
