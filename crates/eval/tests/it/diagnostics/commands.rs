@@ -156,6 +156,14 @@ fn oracle_10_guard() {
         let order: Vec<&str> = json["by"].as_array().unwrap().iter().map(|g| g["rules"].as_str().unwrap()).collect();
         assert_eq!(order, ["1", "2", "10"]);
         assert_eq!(json["by"][2]["fp"], 2);
+        let json = file.json("guard score --data FILE --pred pred --gold gold --by rules --edges 2,5");
+        let buckets: Vec<(&str, u64)> = json["by"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|g| (g["rules"].as_str().unwrap(), g["n"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(buckets, [("below 2", 3), ("2 to 5", 3), ("5 and above", 4)]);
     }
     let file = File::new("m.csv", "m,gold\n3,FAIL\n2,FAIL\n2,PASS\n1,FAIL\n0,PASS\n-1,PASS\n");
     let json = file.json("guard score --data FILE --score m --gold gold");
