@@ -19,8 +19,9 @@ Examples:
   ashlar eval guard score --data replies.jsonl --pred reply --gold label --by n_rules
   ashlar eval guard score --data margins.csv --score margin --gold label
 
-FAIL is the positive class. A reply without a verdict is scored as the wrong one. --score takes a column that is larger
-the more it speaks for FAIL, best the difference of the log-probabilities of FAIL and PASS.";
+FAIL is the positive class. A reply without a verdict is scored as the wrong one. --score takes a
+column that is larger the more it speaks for FAIL, best the difference of the log-probabilities of
+FAIL and PASS.";
 
 /// Guard models.
 #[derive(Subcommand, Clone, Debug)]
