@@ -42,8 +42,8 @@ impl Table {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-            let column = before.iter().rev().take_while(|&&b| b != b'\n').count() + 1;
+            let line = before.split(|&b| b == b'\n').count();
+            let column = before.rsplit(|&b| b == b'\n').next().map_or(0, <[u8]>::len) + 1;
             Error::Syntax { file: file.to_owned(), line, column, message: "not UTF-8".to_owned() }
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);

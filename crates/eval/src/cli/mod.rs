@@ -7,6 +7,7 @@ mod guard;
 mod heads;
 mod markov;
 mod show;
+mod stages;
 mod stats;
 mod text;
 
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 
 use ashlar_cli::{Answer, Failure, GlobalArgs};
 use clap::{Parser, Subcommand};
+
+pub use stages::STAGES;
 
 /// Scaling laws, model diagnostics and the statistics of evaluations.
 #[derive(Subcommand, Debug)]

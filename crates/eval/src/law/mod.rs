@@ -8,6 +8,7 @@
 //! | which law do the losses follow? (approach 3) | [`parametric`] |
 //! | what size and how many tokens for this budget? | [`prescribe`], [`width_depth`] |
 //! | how far do the exponents depend on the table? | [`sweep`] |
+//! | are these the published fits? | [`published`] |
 //! | how does another quantity scale? | [`power`], [`benchmark`] |
 
 pub mod benchmark;
@@ -16,6 +17,7 @@ pub mod parametric;
 pub mod points;
 pub mod power;
 pub mod prescribe;
+pub mod published;
 pub mod shape;
 pub mod sweep;
 pub mod width_depth;

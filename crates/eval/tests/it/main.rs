@@ -1,4 +1,5 @@
 //! One binary: a module a subject.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod diagnostics;
 mod envelope;

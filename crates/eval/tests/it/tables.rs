@@ -86,7 +86,7 @@ fn no_mutated_table_panics() {
                     let part = bytes[at..to].to_vec();
                     bytes.splice(at..at, part);
                 }
-                _ => drop(bytes.splice(at..at + 1, spice[rng.next_u32() as usize % spice.len()].iter().copied())),
+                _ => drop(bytes.splice(at..=at, spice[rng.next_u32() as usize % spice.len()].iter().copied())),
             }
         }
         let Ok(table) = Table::parse("t", &bytes) else { continue };

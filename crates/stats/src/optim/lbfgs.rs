@@ -143,7 +143,9 @@ impl Lbfgs {
         if kept > 0 {
             let y = &self.changes[slot(1) * n..][..n];
             let scale = 1.0 / (self.inverse[slot(1)] * dot(y, y));
-            d.iter_mut().for_each(|d| *d *= scale);
+            for d in d.iter_mut() {
+                *d *= scale;
+            }
         }
         for back in (1..=kept).rev() {
             let at = slot(back);

@@ -6,6 +6,7 @@ mod plot;
 mod power;
 mod prescribe;
 mod shape;
+pub mod stages;
 mod sweep;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use crate::{
     cli::text::{optional, table},
     law::{
         EnvelopeMethod, FitOptions, Loss, Resource, Starts,
+        published::{Recomputed, recompute},
         sweep::{SweepOptions, SweepRow, sweep},
     },
 };
@@ -41,6 +42,9 @@ pub struct SweepArgs {
     /// Huber's delta of these laws.
     #[arg(long, value_name = "D", default_value_t = 1e-3, allow_negative_numbers = true)]
     pub delta: f64,
+    /// Folder of the paper's own approach-1 fits, to be recomputed from these tables.
+    #[arg(long, value_name = "DIR")]
+    pub published: Option<PathBuf>,
     /// Threads [default: all cores]; results don't depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -68,8 +72,34 @@ pub fn run(args: &SweepArgs) -> Result<Answer, Failure> {
     if let Some(path) = &args.plot {
         write_svg(path, &plot::sweep(&rows, Resource::from(args.resource).name(), args.target.name()))?;
     }
-    let answer = json!({ "rows": rows.iter().map(to_json).collect::<Vec<_>>() });
-    Ok(Answer::new(answer, to_text(&rows, args.parametric)))
+    let mut answer = json!({ "rows": rows.iter().map(to_json).collect::<Vec<_>>() });
+    let mut text = to_text(&rows, args.parametric);
+    if let Some(folder) = &args.published {
+        let fits = recompute(&args.dir, folder)?;
+        text.push_str(&format!("\n\n{} published fits, at most {:.1e} off", fits.len(), worst(&fits)));
+        answer["published"] = published_json(&fits);
+    }
+    Ok(Answer::new(answer, text))
+}
+
+/// The largest relative difference to published numbers.
+fn worst(fits: &[Recomputed]) -> f64 {
+    fits.iter().map(Recomputed::difference).fold(0.0, f64::max)
+}
+
+/// Published fits beside ours as JSON.
+pub fn published_json(fits: &[Recomputed]) -> Value {
+    let row = |fit: &Recomputed| {
+        json!({
+            "file": fit.file, "table": fit.table, "coef": fit.ours.0, "intercept": fit.ours.1,
+            "published_coef": fit.published.0, "published_intercept": fit.published.1,
+            "relative_difference": fit.difference(),
+        })
+    };
+    json!({
+        "n": fits.len(), "worst_relative_difference": worst(fits),
+        "fits": fits.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 /// A table's fits as JSON.

@@ -77,7 +77,9 @@ pub fn finish(problem: &Problem, theta: &mut [f64]) -> f64 {
     if solvable && after <= before && beyond <= 1e-6 {
         theta.copy_from_slice(&at);
         problem.accumulate(&at, &mut gradient, &mut hessian, |row, _| (problem.weight(row) * multipliers[row], 0.0));
-        gradient.iter_mut().for_each(|g| *g /= problem.weight_sum());
+        for g in &mut gradient {
+            *g /= problem.weight_sum();
+        }
         return problem.outer_gradient_inf(&gradient).max(beyond);
     }
     problem.hessian(theta, LAST_DELTA, &mut gradient, &mut hessian);

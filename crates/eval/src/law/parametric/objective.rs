@@ -228,7 +228,9 @@ impl Problem {
             }
         }
         let scale = 1.0 / (delta * self.weight_sum);
-        gradient.iter_mut().for_each(|g| *g *= scale);
+        for g in gradient.iter_mut() {
+            *g *= scale;
+        }
         sum * scale
     }
 

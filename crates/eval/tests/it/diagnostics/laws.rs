@@ -22,7 +22,9 @@ fn layer() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
         for (at, row) in w.chunks_mut(6).enumerate() {
             row[at % 6 + 1..].fill(0.0);
             let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|w| *w /= sum);
+            for w in row {
+                *w /= sum;
+            }
         }
         w
     });

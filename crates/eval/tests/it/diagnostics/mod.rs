@@ -1,4 +1,5 @@
 //! Statistics and diagnostics: everything but the laws.
+#![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "cli")]
 mod commands;

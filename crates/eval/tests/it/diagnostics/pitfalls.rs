@@ -42,7 +42,7 @@ fn scores_are_per_sample_first() {
     let b = [1.0, 0.0, 0.1, 0.9, 1.0, 0.0, 0.5, 0.5];
     let mean: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
     let values = [1.0, 2.0, 1.0, 2.0];
-    let each = (score(&a, &values, Score::Aeqd) + score(&b, &values, Score::Aeqd)) / 2.0;
+    let each = f64::midpoint(score(&a, &values, Score::Aeqd), score(&b, &values, Score::Aeqd));
     // The entropy of the averaged map is that of a fair coin; that of the samples half as much.
     assert_close(score(&mean, &values, Score::Aeqd), 2.0_f64.ln() / 2.0, 1e-12);
     assert!(each < 0.2);
