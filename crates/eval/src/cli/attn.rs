@@ -22,13 +22,14 @@ Examples:
   ashlar eval attn analyze --input map.json
   ashlar eval attn analyze --input maps.safetensors --tensor layer44 --grid 4,5,5 --sink 10
 
-The file holds `attn` (S × S or H × S × S, rows sum to 1) and perhaps `grid` ([T, H, W] of the video tokens, which come
-first unless \"text_first\": true) and `value` (S × d or H × S × d).";
+The file holds `attn` (S × S or H × S × S, rows sum to 1) and perhaps `grid` ([T, H, W] of the video
+tokens, which come first unless \"text_first\": true) and `value` (S × d or H × S × d).";
 const SIMILARITY: &str = "\
 Example:
   ashlar eval attn similarity prompt-a.json prompt-b.json --grid 4,5,5
 
-The shuffled figures are those of maps whose tokens were permuted: near-uniform maps are alike to anything.";
+The shuffled figures are those of maps whose tokens were permuted: near-uniform maps are alike to
+anything.";
 
 /// Attention maps.
 #[derive(Subcommand, Clone, Debug)]

@@ -19,8 +19,9 @@ Examples:
   ashlar eval guard score --data replies.jsonl --pred reply --gold label --by n_rules
   ashlar eval guard score --data margins.csv --score margin --gold label
 
-FAIL is the positive class. A reply without a verdict is scored as the wrong one. --score takes a column that is larger
-the more it speaks for FAIL, best the difference of the log-probabilities of FAIL and PASS.";
+FAIL is the positive class. A reply without a verdict is scored as the wrong one. --score takes a
+column that is larger the more it speaks for FAIL, best the difference of the log-probabilities of
+FAIL and PASS.";
 
 /// Guard models.
 #[derive(Subcommand, Clone, Debug)]
@@ -48,6 +49,9 @@ pub struct ScoreArgs {
     /// Column whose values the examples are also counted by.
     #[arg(long, value_name = "COL")]
     pub by: Option<String>,
+    /// Ascending borders of buckets, for a --by column of numbers: below E1, E1 to E2, …, E_n and above.
+    #[arg(long, value_name = "E1,E2", value_delimiter = ',', requires = "by", allow_negative_numbers = true)]
+    pub edges: Option<Vec<f64>>,
     /// Column of scores for FAIL.
     #[arg(long, value_name = "COL")]
     pub score: Option<String>,
@@ -80,7 +84,7 @@ fn score(args: &ScoreArgs) -> Result<Answer> {
         let pairs = || said.iter().copied().zip(gold.iter().copied());
         json = figures(Confusion::of(pairs()), args.level)?;
         if let Some(column) = &args.by {
-            json["by"] = json!(by(&table, column, pairs(), args.level)?);
+            json["by"] = json!(by(&table, column, args.edges.as_deref(), pairs(), args.level)?);
         }
     } else if args.by.is_some() {
         return Err(Error::Undefined("--by counts verdicts: it needs --pred".to_owned()));
@@ -125,20 +129,45 @@ fn figures(counts: Confusion, level: f64) -> Result<Value> {
     }))
 }
 
-/// The figures of each value of a column, numbers in their order.
+/// The bucket of a value, from its border up to below the next.
+fn bucket(edges: &[f64], value: f64) -> String {
+    let above = edges.iter().take_while(|&&edge| edge <= value).count();
+    match (above.checked_sub(1).and_then(|below| edges.get(below)), edges.get(above)) {
+        (Some(low), Some(high)) => format!("{low} to {high}"),
+        (Some(low), None) => format!("{low} and above"),
+        (None, Some(high)) => format!("below {high}"),
+        (None, None) => "all".to_owned(),
+    }
+}
+
+/// The figures of each value of a column, or of each bucket, numbers in their order.
 fn by(
     table: &Table,
     column: &str,
+    edges: Option<&[f64]>,
     pairs: impl Iterator<Item = (Option<Verdict>, Verdict)>,
     level: f64,
 ) -> Result<Vec<Value>> {
-    let names = table.column_text(column)?;
+    let names = match edges {
+        None => table.column_text(column)?,
+        Some(edges) => {
+            if !edges.is_sorted_by(|a, b| a < b) {
+                return Err(Error::Undefined(format!("--edges {edges:?}: the borders must ascend")));
+            }
+            table.column_f64(column)?.into_iter().map(|value| bucket(edges, value)).collect()
+        }
+    };
     let mut groups: BTreeMap<&str, Vec<(Option<Verdict>, Verdict)>> = BTreeMap::new();
     for (name, pair) in names.iter().zip(pairs) {
         groups.entry(name).or_default().push(pair);
     }
     let mut order: Vec<&str> = groups.keys().copied().collect();
-    let number = |name: &str| name.parse().unwrap_or(f64::INFINITY);
+    // A bucket is known by its lower border.
+    let number = |name: &str| match name.split(' ').next().unwrap_or(name).parse() {
+        Ok(number) => number,
+        Err(_) if name.starts_with("below") => f64::NEG_INFINITY,
+        Err(_) => f64::INFINITY,
+    };
     order.sort_by(|a, b| number(a).total_cmp(&number(b)));
     let one = |name: &str| {
         let mut json = figures(Confusion::of(groups.get(name).into_iter().flatten().copied()), level)?;

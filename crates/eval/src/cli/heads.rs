@@ -18,8 +18,9 @@ Examples:
   ashlar eval heads score --input layer3.json --score ahon-ln
   ashlar eval heads score --input layer3.safetensors --score all --valid-len 57
 
-The file holds one layer and one sample: `attn` (H × S × S, after the softmax, causal), `value` (H_kv × S × d, repeated to
-query heads here), and for fhon and fhon-ln `w_o` (H × d × D, each head's rows of the output projection).
+The file holds one layer and one sample: `attn` (H × S × S, after the softmax, causal), `value`
+(H_kv × S × d, repeated to query heads here), and for fhon and fhon-ln `w_o` (H × d × D, each head's
+rows of the output projection).
 Scores: awft, aeqd, ftvvn, avvn, lthon, ahon, fhon, each also with -ln, and lthon-hn.";
 const THRESHOLD: &str = "\
 Example:

@@ -17,8 +17,8 @@ Examples:
   ashlar eval markov --counts 720,80,45,155 --p0 0.8
   ashlar eval markov --data trajectories.jsonl
 
-A row of trajectories.jsonl is one question: {\"id\": \"q1\", \"correct\": [1, 1, 0, null]} (null: unparsed, counted as
-wrong), perhaps with \"answers\": [\"A\", \"A\", \"C\", null].";
+A row of trajectories.jsonl is one question: {\"id\": \"q1\", \"correct\": [1, 1, 0, null]} (null:
+unparsed, counted as wrong), perhaps with \"answers\": [\"A\", \"A\", \"C\", null].";
 
 /// `markov`.
 #[derive(Args, Clone, Debug)]

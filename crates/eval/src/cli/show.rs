@@ -26,6 +26,7 @@ fn flatten(key: &str, value: &Value, lines: &mut Vec<(String, String)>) {
                 lines.push((inner("…"), format!("{} in all", items.len())));
             }
         }
+        Value::Array(items) if items.is_empty() => lines.push((key.to_owned(), "none".to_owned())),
         Value::Array(items) => {
             let mut shown: Vec<String> = items.iter().take(SHOWN).map(scalar).collect();
             if items.len() > SHOWN {

@@ -210,6 +210,16 @@ pub fn run(command: &StatsCommand) -> Result<Answer, Failure> {
     })
 }
 
+/// A column of numbers, or of truth values as 0 and 1.
+fn numbers(table: &Table, column: &str) -> Result<Vec<f64>> {
+    let wrong = match table.column_f64(column) {
+        Ok(values) => return Ok(values),
+        Err(error) => error,
+    };
+    // What is neither is told as no number.
+    table.column_bool(column).map_or(Err(wrong), |values| Ok(values.into_iter().map(f64::from).collect()))
+}
+
 fn run_wilson(args: &WilsonArgs) -> Result<Answer> {
     let interval = wilson(args.k, args.n, args.level)?;
     let p = args.k as f64 / args.n as f64;
@@ -220,7 +230,7 @@ fn run_wilson(args: &WilsonArgs) -> Result<Answer> {
 
 fn run_mean(args: &MeanArgs) -> Result<Answer> {
     let table = Table::read(&args.data)?;
-    let values = table.column_f64(&args.value)?;
+    let values = numbers(&table, &args.value)?;
     let groups = args.cluster.as_ref().map(|column| clusters(&table, column)).transpose()?;
     let mut json = json!({
         "n": values.len(), "mean": mean(&values)?, "se": null, "se_clustered": null, "n_clusters": null,
@@ -261,7 +271,7 @@ fn run_bootstrap(args: &BootstrapArgs) -> Result<Answer, Failure> {
         return Err(Failure::usage(format!("--seed {seed}: with --compat lm-eval chunk i is drawn with seed i"))
             .help("leave --seed out"));
     }
-    let values = Table::read(&args.data)?.column_f64(&args.value)?;
+    let values = numbers(&Table::read(&args.data)?, &args.value)?;
     let compat = args.compat.is_some();
     let statistic = match args.stat {
         Stat::Mean => resample::Statistic::Mean,
@@ -286,7 +296,7 @@ fn run_bootstrap(args: &BootstrapArgs) -> Result<Answer, Failure> {
 
 fn run_paired(args: &PairedArgs) -> Result<Answer> {
     let table = Table::read(&args.data)?;
-    let (a, b) = (table.column_f64(&args.a)?, table.column_f64(&args.b)?);
+    let (a, b) = (numbers(&table, &args.a)?, numbers(&table, &args.b)?);
     let groups = args.cluster.as_ref().map(|column| clusters(&table, column)).transpose()?;
     let found = paired(&a, &b, groups.as_deref(), 0.95)?;
     let mut json = json!({

@@ -166,14 +166,56 @@ fn norm<T: Scalar>(x: &[T]) -> f64 {
     x.iter().map(|&v| v.into() * v.into()).sum::<f64>().sqrt()
 }
 
-/// −Σ p·ln p in nats, 0·ln 0 = 0.
+/// −Σ p·ln p in nats, 0·ln 0 = 0, of weights that are at least 0.
 fn entropy<T: Scalar>(row: &[T]) -> f64 {
-    let mut sum = 0.0;
-    for &weight in row {
-        let p: f64 = weight.into();
-        if p > 0.0 {
-            sum -= p * p.ln();
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, &weight) in sums.iter_mut().zip(chunk) {
+            *sum -= x_ln_x(weight.into());
         }
     }
-    sum
+    rest.iter().fold(sums.iter().sum(), |sum: f64, &weight| sum - x_ln_x(weight.into()))
+}
+
+/// x·ln x of 0 ≤ x < ∞, to 2e-16 of |ln x| + 1; without branches or calls, so that loops become vector code.
+///
+/// x = 2ᵉ·m with √½ ≤ m < √2, and ln m = 2·artanh s = 2(s + s³/3 + s⁵/5 + …), s = (m − 1)/(m + 1), |s| < 0.172.
+#[inline(always)]
+fn x_ln_x(x: f64) -> f64 {
+    const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
+    const ONE: u64 = 1023 << 52;
+    // 2⁵² as bits: with a small integer in its fraction it is 2⁵² + that integer.
+    const INTEGER: u64 = 0x4330_0000_0000_0000;
+    // Subnormal numbers count as the least normal one: x·ln x is below 1e-305 either way.
+    let bits = if x > f64::MIN_POSITIVE { x } else { f64::MIN_POSITIVE }.to_bits();
+    let biased = bits.wrapping_add(ONE - SQRT_HALF) >> 52;
+    let m = f64::from_bits(bits.wrapping_sub(biased << 52).wrapping_add(ONE));
+    let e = f64::from_bits(INTEGER | biased) - (4_503_599_627_370_496.0 + 1023.0);
+    let s = (m - 1.0) / (m + 1.0);
+    let z = s * s;
+    let mut series = 1.0 / 21.0;
+    for odd in [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
+        series = series * z + 1.0 / odd;
+    }
+    x * (e * std::f64::consts::LN_2 + 2.0 * s * series)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::x_ln_x;
+
+    #[test]
+    fn the_logarithm_is_the_librarys() {
+        let sweep = (0..200_000).map(|i| f64::from(i) * 1.1 / 200_000.0);
+        let edges = [0.0, 1.0, 0.5, f64::MIN_POSITIVE, 1e-300, 1e300, 0.5_f64.sqrt(), 0.5_f64.sqrt().next_down()];
+        for x in sweep.chain(edges) {
+            let expected = if x == 0.0 { 0.0 } else { x * x.ln() };
+            let found = x_ln_x(x);
+            assert!((found - expected).abs() <= 4e-16 * (expected.abs() + x), "{x:e}: {found:e} {expected:e}");
+        }
+        assert_eq!((x_ln_x(1.0), x_ln_x(0.0)), (0.0, 0.0));
+        assert!(x_ln_x(5e-324).abs() < 1e-300);
+    }
 }

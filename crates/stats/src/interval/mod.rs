@@ -5,8 +5,8 @@
 //! | accuracy on n test items | [`wilson`] |
 //! | a bound that must hold, as an audit's | [`clopper_pearson`], [`clopper_pearson_upper`], [`clopper_pearson_lower`] |
 //! | a mean over seeds, values roughly normal | [`t_mean`] |
-//! | a mean, median or ratio of unknown shape | [`Bootstrap`] |
-//! | method A against B on the same seeds | [`Bootstrap::paired_difference`] |
+//! | a mean, median or ratio of unknown shape | `Bootstrap` (feature `bootstrap`) |
+//! | method A against B on the same seeds | `Bootstrap::paired_difference`, or [`paired`](crate::paired::paired) |
 
 #[cfg(feature = "bootstrap")]
 mod bootstrap;

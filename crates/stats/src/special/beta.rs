@@ -82,12 +82,17 @@ pub(crate) fn beta_inc_pair(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     }
     let kernel = ln_kernel(a, b, x, y, gap).exp();
     if gap >= 0.0 {
-        let low = (kernel / fraction(a, b, x, gap)).clamp(0.0, 1.0);
+        let low = probability(kernel / fraction(a, b, x, gap));
         (low, 1.0 - low)
     } else {
-        let high = (kernel / fraction(b, a, y, -gap)).clamp(0.0, 1.0);
+        let high = probability(kernel / fraction(b, a, y, -gap));
         (1.0 - high, high)
     }
+}
+
+/// A tail within [0, 1]; 0 for the NaN that the smallest and largest parameters make of 0·∞.
+fn probability(tail: f64) -> f64 {
+    if tail > 0.0 { tail.min(1.0) } else { 0.0 }
 }
 
 /// Above this for both parameters the continued fraction takes too long, and Temme's expansion is good to 1e-10.

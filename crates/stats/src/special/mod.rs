@@ -1,7 +1,7 @@
 //! Special functions in f64, for tails as far out as the numbers reach.
 //!
-//! Outside its domain, and for NaN, a function here returns NaN; nothing panics. Each function's page gives the error
-//! that was measured against mpmath (`scripts/fixtures/special.py`).
+//! Outside its domain, and for NaN, a function here returns NaN; nothing panics. The crate's page has a table of the
+//! errors, measured against mpmath (`scripts/fixtures/special.py`).
 
 mod beta;
 mod gamma;

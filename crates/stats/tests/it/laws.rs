@@ -58,7 +58,7 @@ proptest! {
     fn beta_functions_are_probabilities_or_nan(a in anything(), b in anything(), x in anything()) {
         let p = beta_inc(a, b, x);
         let inside = a > 0.0 && b > 0.0 && a.is_finite() && b.is_finite() && (0.0..=1.0).contains(&x);
-        prop_assert_eq!(p.is_nan(), !inside, "I_{}({}, {}) = {}", x, a, b, p);
+        prop_assert_eq!(p.is_nan(), !inside, "I_{:e}({:e}, {:e}) = {:e}", x, a, b, p);
         prop_assert!(p.is_nan() || (0.0..=1.0).contains(&p));
         let q = beta_inc_inv(a, b, x);
         prop_assert_eq!(q.is_nan(), !inside);
@@ -96,7 +96,7 @@ proptest! {
         prop_assert!(sum >= a.max(b) && sum <= a.max(b) + 0.7);
         prop_assert_eq!(sum, ln_add_exp(b, a));
         prop_assert!((ln_sum_exp(&[a, b]) - sum).abs() < 1e-12);
-        if (a - b).abs() < 20.0 {
+        if (a - b).abs() < 10.0 {
             prop_assert!((ln_sub_exp(sum, b) - a).abs() < 1e-5);
         }
     }
@@ -223,11 +223,12 @@ fn the_specifications_values() {
 
 #[test]
 fn parameters_too_large_for_the_continued_fraction_take_over_smoothly() {
-    for (a, b) in [(1e11, 1e11), (1e11, 3e13), (5e12, 1e11)] {
+    for (a, b) in [(1e11_f64, 1e11_f64), (1e11, 3e13), (5e12, 1e11)] {
         for sigmas in [-8.0, -1.0, 0.0, 0.5, 6.0] {
-            let t = (a / b).ln() + sigmas * (1.0 / a + 1.0 / b as f64).sqrt();
+            let t = (a / b).ln() + sigmas * (1.0 / a + 1.0 / b).sqrt();
             let x = 1.0 / (1.0 + (-t).exp());
-            let (below, above) = (beta_inc(a * (1.0 - 1e-15), b * (1.0 - 1e-15), x), beta_inc(a * (1.0 + 1e-15), b * (1.0 + 1e-15), x));
+            let (below, above) =
+                (beta_inc(a * (1.0 - 1e-15), b * (1.0 - 1e-15), x), beta_inc(a * (1.0 + 1e-15), b * (1.0 + 1e-15), x));
             assert!((below / above - 1.0).abs() < 1e-7, "{a:e} {b:e} {sigmas}: {below:e} {above:e}");
         }
     }

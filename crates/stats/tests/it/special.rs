@@ -10,9 +10,12 @@ use ashlar_stats::{
 };
 use serde::Deserialize;
 
+/// x, erfc, erfcx where it is finite, Φ, ln Φ.
+type Normal = (f64, f64, Option<f64>, f64, f64);
+
 #[derive(Deserialize)]
 struct Fixture {
-    normal: Vec<(f64, f64, Option<f64>, f64, f64)>,
+    normal: Vec<Normal>,
     far: Vec<(f64, f64)>,
     quantile: Vec<(f64, f64)>,
     quantile_ln: Vec<(f64, f64)>,
@@ -36,26 +39,20 @@ fn fixture() -> Fixture {
 
 /// Every row of `rows` (arguments, found, expected) to `relative`, or to `absolute` where that is wider.
 fn all_near(function: &str, relative: f64, absolute: f64, rows: impl Iterator<Item = (String, f64, f64)>) {
-    let mut worst = (0.0, String::new());
-    let mut failures = Vec::new();
-    for (arguments, found, expected) in rows {
+    let failure = |(arguments, found, expected): (String, f64, f64)| {
         let gap = if found == expected { 0.0 } else { (found - expected).abs() };
         let error = gap / expected.abs();
-        if error > worst.0 {
-            worst = (error, arguments.clone());
-        }
-        if found.is_nan() || gap > (relative * expected.abs()).max(absolute) {
-            failures.push(format!("{function}({arguments}) = {found:e}, reference {expected:e}, relative {error:e}"));
-        }
-    }
-    eprintln!("{function}: at most {:.1e}, at {}", worst.0, worst.1);
+        let fails = found.is_nan() || gap > (relative * expected.abs()).max(absolute);
+        fails.then(|| format!("{function}({arguments}) = {found:e}, reference {expected:e}, relative {error:e}"))
+    };
+    let failures: Vec<String> = rows.filter_map(failure).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
 fn the_normal_distribution_equals_mpmath() {
     let rows = fixture().normal;
-    let by = |f: fn(f64) -> f64, of: fn(&(f64, f64, Option<f64>, f64, f64)) -> f64| {
+    let by = |f: fn(f64) -> f64, of: fn(&Normal) -> f64| {
         rows.iter().map(move |row| (format!("{:e}", row.0), f(row.0), of(row))).collect::<Vec<_>>().into_iter()
     };
     all_near("erfc", 1e-15, 1e-320, by(erfc, |row| row.1));
@@ -85,29 +82,29 @@ fn normal_quantiles_equal_mpmath() {
 fn gamma_and_beta_functions_equal_mpmath() {
     let f = fixture();
     all_near("ln_gamma", 1e-15, 2e-15, f.gamma.into_iter().map(|(x, v)| (format!("{x:e}"), ln_gamma(x), v)));
-    all_near("ln_beta", 1e-14, 1e-14, f.beta.into_iter().map(|(a, b, v)| (format!("{a:e}, {b:e}"), ln_beta(a, b), v)));
+    all_near("ln_beta", 2e-15, 4e-15, f.beta.into_iter().map(|(a, b, v)| (format!("{a:e}, {b:e}"), ln_beta(a, b), v)));
     let rows = f.choose.into_iter().map(|(n, k, v)| (format!("{n}, {k}"), ln_binomial(n, k), v));
-    all_near("ln_binomial", 1e-14, 1e-15, rows);
+    all_near("ln_binomial", 1e-15, 1e-15, rows);
 }
 
 #[test]
 fn incomplete_beta_functions_equal_mpmath() {
     let f = fixture();
     let rows = f.beta_inc.iter().map(|(a, b, x, low, _)| (format!("{a:e}, {b:e}, {x:e}"), beta_inc(*a, *b, *x), *low));
-    all_near("beta_inc", 1e-12, 0.0, rows);
+    all_near("beta_inc", 2e-13, 0.0, rows);
     // The other tail, where 1 − x is exact.
     let rows = f.beta_inc.iter().filter(|row| row.2 >= 0.5);
     let rows = rows.map(|(a, b, x, _, high)| (format!("{b:e}, {a:e}, 1 − {x:e}"), beta_inc(*b, *a, 1.0 - x), *high));
-    all_near("beta_inc, mirrored", 1e-12, 0.0, rows);
+    all_near("beta_inc, mirrored", 2e-13, 0.0, rows);
     let rows = f.beta_inc_inv.iter().map(|(a, b, p, x)| (format!("{a}, {b}, {p:e}"), beta_inc_inv(*a, *b, *p), *x));
-    all_near("beta_inc_inv", 1e-13, 0.0, rows);
+    all_near("beta_inc_inv", 2e-14, 0.0, rows);
 }
 
 #[test]
 fn reference_distributions_equal_mpmath() {
     let f = fixture();
     let rows = f.chi_squared.iter().map(|(x, d, v)| (format!("{x}, {d}"), chi_squared_sf(*x, *d), *v));
-    all_near("chi_squared_sf", 1e-12, 0.0, rows);
+    all_near("chi_squared_sf", 1e-13, 0.0, rows);
     all_near(
         "student_t_cdf",
         1e-13,
@@ -115,25 +112,25 @@ fn reference_distributions_equal_mpmath() {
         f.t_cdf.iter().map(|(t, d, v)| (format!("{t}, {d}"), student_t_cdf(*t, *d), *v)),
     );
     let rows = f.t_quantile.iter().map(|(p, d, v)| (format!("{p}, {d}"), student_t_quantile(*p, *d), *v));
-    all_near("student_t_quantile", 1e-13, 0.0, rows);
+    all_near("student_t_quantile", 2e-14, 0.0, rows);
 }
 
 #[test]
 fn binomial_tails_equal_mpmath() {
     let f = fixture();
     let rows = f.binomial.iter().map(|(k, n, p, v, _)| (format!("{k}, {n}, {p}"), binomial::ln_pmf(*k, *n, *p), *v));
-    all_near("ln_pmf", 1e-13, 0.0, rows);
+    all_near("ln_pmf", 1e-15, 0.0, rows);
     let rows = f.binomial.iter().map(|(k, n, p, _, v)| (format!("{k}, {n}, {p}"), binomial::sf(*k, *n, *p), *v));
-    all_near("sf", 1e-12, 0.0, rows);
+    all_near("sf", 1e-13, 0.0, rows);
 }
 
 #[test]
 fn gaussian_trade_offs_equal_mpmath() {
     let f = fixture();
     let rows = f.ln_delta.iter().map(|(mu, e, v)| (format!("{mu:e}, {e:e}"), tradeoff::ln_delta(*mu, *e), *v));
-    all_near("ln_delta", 1e-13, 1e-13, rows);
+    all_near("ln_delta", 5e-15, 5e-15, rows);
     let rows = f.epsilon.iter().map(|(mu, d, v)| (format!("{mu:e}, {d:e}"), tradeoff::epsilon(*mu, *d).unwrap(), *v));
-    all_near("epsilon", 1e-13, 0.0, rows);
+    all_near("epsilon", 5e-15, 0.0, rows);
     let rows = f.mu.iter().map(|(e, d, v)| (format!("{e:e}, {d:e}"), tradeoff::mu(*e, *d).unwrap(), *v));
-    all_near("mu", 1e-13, 0.0, rows);
+    all_near("mu", 5e-15, 0.0, rows);
 }

@@ -119,14 +119,18 @@ fn oracle_8_clustered_mean() {
 }
 
 #[test]
+fn truth_values_are_numbers() {
+    let file = File::new("d.jsonl", "{\"x\": true}\n{\"x\": false}\n{\"x\": true}\n{\"x\": true}\n");
+    assert_eq!(file.json("stats mean --data FILE --value x")["mean"], 0.75);
+}
+
+#[test]
 fn oracle_9_auroc() {
     for file in both(&[
-        ("s", &[".1", ".4", ".35", ".8", ".65", ".4", ".9", ".2"]),
+        ("s", &["0.1", "0.4", "0.35", "0.8", "0.65", "0.4", "0.9", "0.2"]),
         ("l", &["0", "0", "1", "1", "1", "1", "1", "0"]),
         ("one", &["0", "0", "1", "0", "0", "0", "0", "0"]),
     ]) {
-        // JSON numbers don't begin with a point.
-        let file = if file.path().ends_with("csv") { file } else { continue };
         let json = file.json("stats auroc --data FILE --score s --label l");
         near(&json, "/auroc", 0.9);
         near(&json, "/se", 0.120185042515466);
@@ -156,6 +160,14 @@ fn oracle_10_guard() {
         let order: Vec<&str> = json["by"].as_array().unwrap().iter().map(|g| g["rules"].as_str().unwrap()).collect();
         assert_eq!(order, ["1", "2", "10"]);
         assert_eq!(json["by"][2]["fp"], 2);
+        let json = file.json("guard score --data FILE --pred pred --gold gold --by rules --edges 2,5");
+        let buckets: Vec<(&str, u64)> = json["by"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|g| (g["rules"].as_str().unwrap(), g["n"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(buckets, [("below 2", 3), ("2 to 5", 3), ("5 and above", 4)]);
     }
     let file = File::new("m.csv", "m,gold\n3,FAIL\n2,FAIL\n2,PASS\n1,FAIL\n0,PASS\n-1,PASS\n");
     let json = file.json("guard score --data FILE --score m --gold gold");

@@ -95,6 +95,7 @@ fn guards() {
     );
     refuses("d.csv", "p,g\n1,PASS\n2,FAIL\n", "guard score --data FILE --score p --gold g --by g", &["--by"]);
     refuses("d.csv", "p,g\n1,PASS\n", "guard score --data FILE --gold g", &["--pred"]);
+    refuses("d.csv", "p,g\n1,PASS\n", &format!("{score} --by p --edges 3,2"), &["must ascend"]);
 }
 
 #[test]
