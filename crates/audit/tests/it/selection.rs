@@ -116,7 +116,7 @@ fn the_smallest_number_of_guesses_is_found() {
     {
         let found = OneRun::guesses_for(m, target, delta, confidence).unwrap().unwrap();
         let ceiling = |r: u64| OneRun::new(m, r, r).unwrap().epsilon_lower(delta, confidence).unwrap().epsilon_lower;
-        assert!(found % 10 == 0 && ceiling(found) >= target, "{found}");
+        assert!(found.is_multiple_of(10) && ceiling(found) >= target, "{found}");
         assert!(found == 10 || ceiling(found - 10) <= target, "{found}");
     }
 }
