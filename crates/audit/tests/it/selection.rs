@@ -116,7 +116,7 @@ fn the_smallest_number_of_guesses_is_found() {
     {
         let found = OneRun::guesses_for(m, target, delta, confidence).unwrap().unwrap();
         let ceiling = |r: u64| OneRun::new(m, r, r).unwrap().epsilon_lower(delta, confidence).unwrap().epsilon_lower;
-        assert!(found % 10 == 0 && ceiling(found) >= target, "{found}");
+        assert!(found.is_multiple_of(10) && ceiling(found) >= target, "{found}");
         assert!(found == 10 || ceiling(found - 10) <= target, "{found}");
     }
 }
@@ -143,6 +143,24 @@ fn ties_are_drawn_blind_to_labels() {
     let plan = Plan { k_plus: vec![100], ..Plan::new(Method::OneRun) };
     let audit = scores.audit(&plan).unwrap();
     assert_eq!((audit.correct, audit.notes.len()), (Some(60), 0));
+}
+
+#[test]
+fn multi_split_pays_with_half_of_its_level() {
+    let scores = gaussian(150, 150, 1.5, 8);
+    let audit = |select| scores.audit(&Plan { select, ..Plan::new(Method::OneRun) }).unwrap();
+    assert!((audit(Select::MultiSplit).level - 0.025).abs() < 1e-15);
+    assert!((audit(Select::Split).level - 0.05).abs() < 1e-15);
+}
+
+#[test]
+fn scores_that_are_not_finite_are_refused_with_their_place() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = ScoreSet::new(vec![0.0, bad], vec![0.0]).unwrap_err().to_string();
+        assert!(error.contains("members[1]"), "{error}");
+        let error = ScoreSet::new(vec![0.0], vec![0.0, 1.0, bad]).unwrap_err().to_string();
+        assert!(error.contains("nonmembers[2]"), "{error}");
+    }
 }
 
 #[test]
