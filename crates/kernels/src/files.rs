@@ -193,24 +193,3 @@ fn bytes_of(tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)>, (key, value): (&st
     let metadata = HashMap::from([(key.to_owned(), value)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| wrong(error.to_string()))
 }
-
-/// Writes a file aside, syncs it and renames it.
-///
-/// # Errors
-/// Whatever the system says; the file is then as it was.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".tmp-{}", std::process::id()));
-    let aside = path.with_file_name(name);
-    let written = (|| {
-        let mut file = fs::File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    written.map_err(|source| {
-        // Best effort: the write's own error is the one to tell.
-        let _ = fs::remove_file(&aside);
-        Error::Io { action: "write", path: path.display().to_string(), source }
-    })
-}

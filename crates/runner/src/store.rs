@@ -88,13 +88,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if let Some(parent) = path.parent() {
         create_all(parent)?;
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".tmp");
-    let aside = PathBuf::from(aside);
-    File::create(&aside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&aside, path))
-        .map_err(|error| cannot("write", path, &error))
+    ashlar_cli::write_file(path, bytes)
 }
 
 /// An error of the run folder with its exit code.

@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use ashlar_cli::{Answer, Failure, GlobalArgs};
+use ashlar_cli::{Answer, Failure, GlobalArgs, write_file};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
@@ -73,8 +73,8 @@ pub(crate) fn save(answer: Answer, out: Option<&Path>) -> Result<Answer, Failure
     if let Some(folder) = out {
         let file = folder.join("result.json");
         std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&file, format!("{}\n", answer.json)))
-            .map_err(|e| Failure::running(format!("cannot write {}: {e}", file.display())))?;
+            .map_err(|e| Failure::running(format!("cannot make {}: {e}", folder.display())))?;
+        write_file(&file, format!("{}\n", answer.json).as_bytes())?;
     }
     Ok(answer)
 }

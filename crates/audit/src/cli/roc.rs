@@ -1,12 +1,8 @@
 //! `audit roc`.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use ashlar_cli::{Answer, Failure};
+use ashlar_cli::{Answer, Failure, write_file};
 use ashlar_report::{Axis, Curve, LinePlot, Size};
 use clap::Args;
 use serde_json::json;
@@ -85,7 +81,7 @@ pub(super) fn run(args: &RocArgs) -> Result<Answer, Failure> {
         )
     }));
     if let Some(file) = &args.plot {
-        write_aside(file, plot(&roc, args.hull).to_svg(Size::Wide).as_bytes())?;
+        write_file(file, plot(&roc, args.hull).to_svg(Size::Wide).as_bytes())?;
     }
     let (accuracy, point) = roc.balanced_accuracy();
     let json = json!({
@@ -185,22 +181,4 @@ fn chords(hull: &[OperatingPoint], least: f64) -> Vec<(f64, f64)> {
     }
     points.retain(|&(_, y)| y > 0.0);
     points
-}
-
-/// Writes a file aside and renames it, so that a failure leaves the old file or none.
-fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".tmp-{}", std::process::id()));
-    let aside = path.with_file_name(name);
-    let written = (|| {
-        let mut file = fs::File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    written.map_err(|error| {
-        // Best effort: the write's own error is the one to tell.
-        let _ = fs::remove_file(&aside);
-        Failure::running(format!("cannot write {}: {error}", path.display()))
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ashlar_cli::Failure;
+use ashlar_cli::{Failure, write_file};
 use ashlar_report::{Axis, Curve, LinePlot, Point, Size};
 
 use super::args::AccountantArgs;
@@ -21,14 +21,7 @@ pub(super) fn write(file: &Path, events: &[Event], delta: f64, args: &Accountant
         references: Vec::new(),
         note: "Bands: from the certified lower to the upper bound.".to_owned(),
     };
-    let failed = |error: std::io::Error| Failure::running(format!("cannot write {}: {error}", file.display()));
-    let name = file.file_name().ok_or_else(|| Failure::usage(format!("--plot {}: that is no file", file.display())))?;
-    let aside = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    std::fs::write(&aside, plot.to_svg(Size::Wide)).and_then(|()| std::fs::rename(&aside, file)).map_err(|error| {
-        // Nothing to keep; the first error is the one to tell.
-        let _ = std::fs::remove_file(&aside);
-        failed(error)
-    })
+    write_file(file, plot.to_svg(Size::Wide).as_bytes())
 }
 
 fn curves(events: &[Event], delta: f64, args: &AccountantArgs) -> Result<Vec<Curve>, Failure> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ashlar_cli::{Answer, Failure};
+use ashlar_cli::{Answer, Failure, write_file};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ fn accumulate(args: &AccumulateArgs) -> Result<Answer, Failure> {
         return Err(Failure::usage(format!("'{}' has {} elements: the sketch is of {d}", args.tensor, x.len())));
     }
     sketch.accumulate(&x, 0)?;
-    files::write(&args.out, &files::sketch_bytes(&sketch)?)?;
+    write_file(&args.out, &files::sketch_bytes(&sketch)?)?;
     Ok(about(&sketch))
 }
 
@@ -146,7 +146,7 @@ fn merge(args: &MergeArgs) -> Result<Answer, Failure> {
         }
     }
     let Some(sum) = sum else { return Err(Failure::usage("no sketches given")) };
-    files::write(&args.out, &files::sketch_bytes(&sum)?)?;
+    write_file(&args.out, &files::sketch_bytes(&sum)?)?;
     Ok(about(&sum))
 }
 
@@ -156,7 +156,7 @@ fn unsketch(args: &UnsketchArgs) -> Result<Answer, Failure> {
     let top = sketch.unsketch(args.k.resolve(sketch.config().d)?)?;
     let wall_s = start.elapsed().as_secs_f64();
     if let Some(out) = &args.out {
-        files::write(out, &files::sparse_bytes(&top, None)?)?;
+        write_file(out, &files::sparse_bytes(&top, None)?)?;
     }
     let threshold = top.val().iter().map(|x| x.abs()).fold(f32::INFINITY, f32::min);
     let json = json!({ "n": top.len(), "k": top.nnz(), "threshold": threshold, "device": "cpu", "wall_s": wall_s });

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use ashlar_cli::{Answer, Failure};
+use ashlar_cli::{Answer, Failure, write_file};
 use clap::Args;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &TopkArgs) -> Result<Answer, Failure> {
     let (top, stats) = found.map_err(|error| error.of(&args.tensor))?;
     let wall_s = start.elapsed().as_secs_f64();
     if let Some(out) = &args.out {
-        files::write(out, &files::sparse_bytes(&top, args.zero_source.then_some(&tensor))?)?;
+        write_file(out, &files::sparse_bytes(&top, args.zero_source.then_some(&tensor))?)?;
     }
     let gb_per_s = 4.0 * stats.n as f64 / wall_s / 1e9;
     // JSON has no NaN and no infinity.

@@ -11,7 +11,7 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use ashlar_cli::{Answer, Failure};
+use ashlar_cli::{Answer, Failure, write_file};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::law::{Layout, Points, Resource, envelope::Target};
@@ -146,7 +146,7 @@ impl From<TargetArg> for Target {
 
 /// Writes a figure.
 pub fn write_svg(path: &Path, svg: &str) -> Result<(), Failure> {
-    std::fs::write(path, svg).map_err(|source| crate::Error::Write { path: path.to_owned(), source }.into())
+    write_file(path, svg.as_bytes())
 }
 
 /// Runs `work` on this many threads (all cores without a number).
