@@ -159,10 +159,44 @@ fn round_off(n: usize) -> f64 {
     f64::EPSILON * 4.0 * (n as f64).log2().max(1.0)
 }
 
-/// Error of each value of the inverse transform: what its coefficients bring in, `carried`, and its own.
-fn noise(product: &[Complex<f64>], carried: f64, n: usize) -> f64 {
-    let energy: f64 = product.iter().map(Complex::norm_sqr).sum();
-    2.0 * carried / n as f64 + 8.0 * round_off(n) * (2.0 * energy).sqrt() / n as f64
+/// Error of each value of the inverse transform, where `errors` is the sum of the squared errors of the coefficients.
+/// Errors of different coefficients are taken as independent, with a factor of eight on top of what [`round_off`] allows.
+fn noise(product: impl Iterator<Item = Complex<f64>>, errors: f64, n: usize) -> f64 {
+    let energy: f64 = product.map(|z| z.norm_sqr()).sum();
+    8.0 * ((2.0 * errors).sqrt() + round_off(n) * (2.0 * energy).sqrt()) / n as f64
+}
+
+/// Chernoff's bound on the mass beyond each side of a window: several exponents, because a grid's own moments are those
+/// of a slightly wider loss.
+struct Outside {
+    /// Exponent relative to the tilt, and ln of the moment ratio.
+    sides: [Vec<(f64, f64)>; 2],
+}
+
+impl Outside {
+    fn new(view: &View) -> Self {
+        let exponents = |bound: f64| (0..5).map(|i| ((bound - view.tilt) * 0.25_f64.powi(i), 0.0)).collect();
+        Self { sides: [exponents(view.bounds.0), exponents(view.bounds.1)] }
+    }
+
+    /// Takes in `steps` of a grid whose ln moment at the tilt is `own`.
+    fn add(&mut self, pmf: &Pmf, masses: &[f64], tilt: f64, own: f64, steps: f64) {
+        for (theta, sum) in self.sides.iter_mut().flatten() {
+            *sum += steps * (ln_moment(pmf, masses, tilt + *theta) - own);
+        }
+    }
+
+    /// Bounds on the masses below `first` and above `last`.
+    fn at(&self, first: f64, last: f64) -> (f64, f64) {
+        let least = |side: usize, edge: f64| {
+            self.sides[side]
+                .iter()
+                .map(|(theta, sum)| (sum - theta * edge).exp())
+                .fold(f64::INFINITY, f64::min)
+                .min(1.0)
+        };
+        (least(0, first), least(1, last))
+    }
 }
 
 /// Losses of points and labels of a composition.
@@ -191,7 +225,8 @@ pub(super) fn body(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> Re
     let n = fft.len();
     let mut product: Vec<Complex<f64>> = Vec::new();
     let mut relative: Vec<f64> = Vec::new();
-    let (mut cumulant, mut left, mut right) = (0.0, 0.0, 0.0);
+    let mut outside = Outside::new(view);
+    let mut cumulant = 0.0;
     for Part { pmf, steps, split } in parts {
         let t = *steps as f64;
         let masses = &pmf.mass[..*split];
@@ -210,15 +245,14 @@ pub(super) fn body(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> Re
             }
         }
         cumulant += t * own;
-        left += t * (ln_moment(pmf, masses, view.bounds.0) - own);
-        right += t * (ln_moment(pmf, masses, view.bounds.1) - own);
+        outside.add(pmf, masses, view.tilt, own, t);
     }
-    let carried = product.iter().zip(&relative).map(|(z, e)| z.norm() * e).sum();
+    let errors = product.iter().zip(&relative).map(|(z, e)| z.norm_sqr() * e * e).sum();
     drop(relative);
-    let noise = noise(&product, carried, n);
+    let noise = noise(product.iter().copied(), errors, n);
     let mass = fft.inverse(&mut product)?;
     drop(product);
-    Ok(Curve::new(parts, view, mass, Sums { ln_scale: cumulant, noise, ln_outside: (left, right) }, side))
+    Ok(Curve::new(parts, view, mass, Sums { ln_scale: cumulant, noise, outside }, side))
 }
 
 /// δ(ε) of the sums with at least one loss that was set aside. Untilted.
@@ -227,7 +261,8 @@ pub(super) fn jumps(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> R
     let zero = Complex::new(0.0, 0.0);
     let mut product: Vec<(Complex<f64>, Complex<f64>)> = Vec::new();
     let mut relative = vec![0.0; n / 2 + 1];
-    let (mut left, mut right, mut weight, mut count) = (0.0, 0.0, 0.0, 0.0);
+    let mut outside = Outside::new(view);
+    let (mut weight, mut count) = (0.0, 0.0);
     for Part { pmf, steps, split } in parts {
         let t = *steps as f64;
         let base = transform(pmf, 0..*split, 0.0, 0.0, fft)?;
@@ -244,20 +279,21 @@ pub(super) fn jumps(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> R
         }
         weight += t * pmf.mass[*split..].iter().sum::<f64>();
         count += t;
-        left += t * ln_moment(pmf, &pmf.mass, view.bounds.0);
-        right += t * ln_moment(pmf, &pmf.mass, view.bounds.1);
+        outside.add(pmf, &pmf.mass, 0.0, 0.0, t);
     }
-    let mut carried: f64 =
-        product.iter().zip(&relative).map(|((v, c), e)| 3.0 * weight * (v.norm() + c.norm()) * e).sum();
+    let error = |((value, change), e): (&(Complex<f64>, Complex<f64>), &f64)| {
+        (3.0 * weight * (value.norm() + change.norm()) * e).powi(2)
+    };
+    let mut errors: f64 = product.iter().zip(&relative).map(error).sum();
     if count <= 8.0 {
-        carried += weight * round_off(n) * product.len() as f64;
+        errors += (weight * round_off(n)).powi(2) * product.len() as f64;
     }
     let mut changes: Vec<Complex<f64>> = product.iter().map(|(_, change)| *change).collect();
     drop((product, relative));
-    let noise = noise(&changes, carried, n);
+    let noise = noise(changes.iter().copied(), errors, n);
     let mass = fft.inverse(&mut changes)?;
     drop(changes);
-    Ok(Curve::new(parts, view, mass, Sums { ln_scale: 0.0, noise, ln_outside: (left, right) }, side))
+    Ok(Curve::new(parts, view, mass, Sums { ln_scale: 0.0, noise, outside }, side))
 }
 
 /// What a composition knows about its masses.
@@ -265,8 +301,7 @@ struct Sums {
     /// ln of what the tilted masses are to be multiplied with, at loss 0.
     ln_scale: f64,
     noise: f64,
-    /// ln of the moments for the bounds on mass outside.
-    ln_outside: (f64, f64),
+    outside: Outside,
 }
 
 impl Curve {
@@ -280,13 +315,10 @@ impl Curve {
         let last = first + (n as f64 - 1.0) * step;
         mass.rotate_left((start as i64).rem_euclid(n as i64) as usize);
 
-        let View { tilt, bounds, centre, .. } = *view;
+        let View { tilt, centre, .. } = *view;
         let slack = labels.steps * QUADRATURE_ERROR * if side == Side::Upper { 1.0 } else { -1.0 };
         let scale = (sums.ln_scale - tilt * centre + slack).exp();
-        let outside = (
-            (sums.ln_outside.0 - (bounds.0 - tilt) * first).exp(),
-            (sums.ln_outside.1 - (bounds.1 - tilt) * last).exp(),
-        );
+        let outside = sums.outside.at(first, last);
         // Beyond the window all of it counts; what was folded in is no mass at its place.
         let (mut above, folded, noise) = match side {
             Side::Upper => (scale * outside.1 * (-tilt * (last - centre)).exp(), 0.0, sums.noise),
