@@ -100,3 +100,29 @@ pub(crate) fn print_failure(failure: &Failure, global: &GlobalArgs) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let folder = std::env::temp_dir().join(format!("ashlar-cli-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("answer.json");
+        write_file(&path, b"first").unwrap();
+        write_file(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        // A folder stands where the file should go: it stays, and nothing is left beside it.
+        let taken = folder.join("taken");
+        fs::create_dir_all(taken.join("inside")).unwrap();
+        let failure = write_file(&taken, b"x").unwrap_err();
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert!(failure.to_string().contains("taken"), "{failure}");
+        assert!(write_file(&folder.join("none/x"), b"x").is_err());
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["answer.json", "taken"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

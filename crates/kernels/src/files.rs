@@ -3,7 +3,7 @@
 //! The `parse_*` functions take bytes that nobody vouches for: whatever is wrong with them is one [`Error::File`].
 //! Files are written aside and renamed, so that a failure leaves nothing half-written.
 
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use safetensors::{
     SafeTensors,

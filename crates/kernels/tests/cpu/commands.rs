@@ -21,7 +21,7 @@ fn folder() -> tempfile::TempDir {
     let values = (0..100).map(|i| if i % 2 == 0 { i as f32 } else { -(i as f32) }).collect();
     let tensor = DenseTensor { shape: vec![10, 10], values };
     let empty = SparseVec::new(100, vec![], vec![]).unwrap();
-    files::write(&folder.path().join("x.safetensors"), &files::sparse_bytes(&empty, Some(&tensor)).unwrap()).unwrap();
+    std::fs::write(folder.path().join("x.safetensors"), files::sparse_bytes(&empty, Some(&tensor)).unwrap()).unwrap();
     folder
 }
 

