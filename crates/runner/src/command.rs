@@ -32,6 +32,9 @@ pub enum Command {
     /// Federated learning: train, attack, defend, measure.
     #[command(name = "fl-core", visible_alias = "fl", subcommand, arg_required_else_help = true)]
     FlCore(ashlar_fl_core::cli::Command),
+    /// Scaling laws, model diagnostics and the statistics of evaluations.
+    #[command(subcommand, arg_required_else_help = true)]
+    Eval(ashlar_eval::cli::Command),
     /// Sparsify vectors and sketch them, list the kernels, measure them.
     Kernels(ashlar_kernels::cli::Command),
     /// List, fetch and look at data sets.
@@ -48,7 +51,7 @@ pub enum Command {
 
 /// The commands that experiment files can run.
 pub fn stages() -> Vec<StageCommand> {
-    ashlar_fl_core::cli::STAGES.to_vec()
+    [ashlar_fl_core::cli::STAGES, ashlar_eval::cli::STAGES].concat()
 }
 
 /// `0.1.0 (features: …; git: …; ptx: …)`: what it takes to name a binary.
@@ -83,6 +86,7 @@ fn dispatch(cli: &Cli) -> Result<Answer, Failure> {
         Command::Run(command) => run::run(command, &stages()),
         Command::Reproduce(command) => reproduce::run(command, cli.global.format, &stages()),
         Command::FlCore(command) => ashlar_fl_core::cli::run(command, &cli.global),
+        Command::Eval(command) => ashlar_eval::cli::run(command, &cli.global),
         Command::Kernels(command) => ashlar_kernels::cli::run(command, &cli.global),
         Command::Data(command) => ashlar_data::cli::run(command, &cli.global),
         Command::Doctor(_) => doctor::run(),

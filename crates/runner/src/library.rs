@@ -17,6 +17,7 @@ pub struct Embedded {
 pub const EXPERIMENTS: &[Embedded] = &[
     Embedded { name: "quickstart", text: include_str!("../experiments/quickstart.toml") },
     Embedded { name: "fetchsgd", text: include_str!("../experiments/fetchsgd.toml") },
+    Embedded { name: "gemstones", text: include_str!("../experiments/gemstones.toml") },
     Embedded { name: "neurotoxin", text: include_str!("../experiments/neurotoxin.toml") },
     Embedded { name: "sparsefed", text: include_str!("../experiments/sparsefed.toml") },
 ];

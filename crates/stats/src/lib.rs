@@ -10,6 +10,8 @@ pub mod fft;
 pub mod interval;
 pub mod multiple;
 pub mod ols;
+#[cfg(feature = "optim")]
+pub mod optim;
 pub mod paired;
 pub mod quad;
 pub mod rank;
