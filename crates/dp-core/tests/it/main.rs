@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cli")]
 mod bad_input;
+mod certified;
 #[cfg(feature = "cli")]
 mod command;
 #[cfg(feature = "cli")]
