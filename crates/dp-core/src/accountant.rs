@@ -148,17 +148,19 @@ impl Kind {
     fn objection(self, event: &Event, neighboring: Neighboring) -> Option<(String, &'static str)> {
         let amplified = event.sample_rate() < 1.0;
         let replaced = neighboring == Neighboring::ReplaceOne;
-        let instead = match (self, event.mechanism()) {
-            (Self::Pld | Self::Prv, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Rdp, Mechanism::Gaussian) if amplified && replaced => "pld",
-            (Self::Rdp, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Gdp, Mechanism::Gaussian) if amplified && replaced => "pld",
-            (Self::Zcdp, Mechanism::Gaussian) if amplified => "pld",
-            (Self::Gdp | Self::Zcdp, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Gdp | Self::Zcdp, Mechanism::Laplace) => "pld",
-            (Self::Pure, Mechanism::Gaussian) => "pld",
-            _ => return None,
+        let gaussian = event.mechanism() == Mechanism::Gaussian;
+        let beyond = match self {
+            Self::Pld | Self::Prv => !gaussian && amplified && replaced,
+            Self::Rdp => amplified && replaced,
+            Self::Gdp => !gaussian || (amplified && replaced),
+            Self::Zcdp => !gaussian || amplified,
+            Self::Pure => gaussian,
         };
+        if !beyond {
+            return None;
+        }
+        // Nothing but `pure` covers a subsampled Laplace under replace-one.
+        let instead = if !gaussian && amplified && replaced { "pure" } else { "pld" };
         let sampled = if amplified { " with a sample rate below 1" } else { "" };
         let relation = if replaced { " under replace-one" } else { "" };
         Some((format!("{} noise{sampled}{relation}", event.mechanism()), instead))
