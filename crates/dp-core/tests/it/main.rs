@@ -3,8 +3,10 @@
 
 #[cfg(feature = "cli")]
 mod bad_input;
+mod calibration;
 #[cfg(feature = "cli")]
 mod command;
+mod losses;
 #[cfg(feature = "cli")]
 mod oracles;
 mod pitfalls;
