@@ -305,6 +305,26 @@ struct Sums {
 }
 
 impl Curve {
+    /// δ(ε) of one step: nothing to compose, nothing folded, no round-off.
+    pub(super) fn single(part: &Part, side: Side) -> Self {
+        let Part { pmf, .. } = part;
+        let first = pmf.grid.origin + pmf.first as f64 * pmf.grid.step;
+        let last = first + (pmf.mass.len() as f64 - 1.0) * pmf.grid.step;
+        let view = View { tilt: 0.0, window: (first + 0.5 * pmf.grid.step, last), bounds: (0.0, 0.0), centre: 0.0 };
+        // One empty point on either side: beyond the last δ is 0 but for what is infinite.
+        let mut mass = Vec::with_capacity(pmf.mass.len() + 1);
+        mass.extend_from_slice(&pmf.mass);
+        mass.push(0.0);
+        let start = pmf.first.rem_euclid(mass.len() as i64) as usize;
+        mass.rotate_right(start);
+        let sums = Sums {
+            ln_scale: 0.0,
+            noise: 0.0,
+            outside: Outside { sides: [vec![(0.0, f64::NEG_INFINITY)], vec![(0.0, f64::NEG_INFINITY)]] },
+        };
+        Self::new(std::slice::from_ref(part), &view, mass, sums, side)
+    }
+
     /// Walks down from the largest loss: δ(l − h) = δ(l) + (1 − e^(−h))·Σ_{l' ≥ l} p(l')·e^(l − l'), all terms positive.
     fn new(parts: &[Part], view: &View, mut mass: Vec<f64>, sums: Sums, side: Side) -> Self {
         let labels = Labels::new(parts);

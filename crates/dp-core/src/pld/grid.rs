@@ -11,7 +11,7 @@
 //!   sides only what *averages* to a loss no less than its own: at edge k, with A the deficit e^(upper edge)·w − m of the
 //!   bin below and B the excess of the bin above, α_k·A_k ≤ (1 − α_{k+1})·B_{k+1}. So mass is merged (a post-processing)
 //!   and, where that leaves an excess, rounded down. The error is of second order in h, as the pessimistic one; rounding
-//!   alone would cost T·h/2. Mass below the range is dropped, mass above stays on the highest edge.
+//!   alone would cost T·h/2. Mass outside the range is dropped.
 
 use super::loss::{Bin, Loss};
 
@@ -189,9 +189,6 @@ impl Bins {
         for (k, (bin, share)) in bins.iter().zip(&shares).enumerate() {
             mass[k] += (1.0 - share) * bin.mass;
             mass[k + 1] += share * bin.mass;
-        }
-        if let Some(top) = mass.last_mut() {
-            *top += self.above;
         }
         self.with_atoms(mass, 0.0)
     }

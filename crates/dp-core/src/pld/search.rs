@@ -12,6 +12,8 @@ use crate::{Error, Event, Mechanism, Neighboring, Result};
 
 /// Most points of a grid; beyond, it is coarsened.
 const MAX_POINTS: usize = 1 << 22;
+/// Points of a grid that are not worth a gap already near its aim.
+const COSTLY_POINTS: f64 = 1e6;
 /// Share of δ that the masses cut off all steps may have.
 const CUT_SHARE: f64 = 1e-8;
 /// Mass at small losses that may be cut off all steps.
@@ -95,6 +97,8 @@ struct Direction<'a> {
 struct Plan {
     body: View,
     rare: Option<Rare>,
+    /// The losses of the body.
+    rest: Option<Vec<Sampled>>,
     /// How fast ln δ falls with ε, the tilt at which a grid's spread counts, and the size of what is looked for.
     slope: f64,
     tilt: f64,
@@ -155,9 +159,9 @@ impl<'a> Direction<'a> {
         let sd = c.variance.sqrt();
         let body = window(&self.sampled, tilt, &c, LN_OUTSIDE);
         if tilt > 0.0 {
-            Plan { body, rare: None, slope: tilt, tilt, size: c.mean.max(0.05 * sd), sd }
+            Plan { body, rare: None, rest: None, slope: tilt, tilt, size: c.mean.max(0.05 * sd), sd }
         } else {
-            Plan { body, rare: None, slope: 1.0 / sd, tilt, size: 0.1 * sd, sd }
+            Plan { body, rare: None, rest: None, slope: 1.0 / sd, tilt, size: 0.1 * sd, sd }
         }
     }
 
@@ -167,7 +171,7 @@ impl<'a> Direction<'a> {
         let sd = c.variance.sqrt();
         let body = window(&self.sampled, 0.0, &c, (self.delta * 1e-9).ln());
         let size = self.near(&c);
-        Plan { body, rare: None, slope: 4.0 / size, tilt: 0.0, size, sd }
+        Plan { body, rare: None, rest: None, slope: 4.0 / size, tilt: 0.0, size, sd }
     }
 
     /// With rare large losses set aside.
@@ -188,6 +192,7 @@ impl<'a> Direction<'a> {
         Some(Plan {
             body: window(&rest, tilt, &c, LN_OUTSIDE),
             rare: Some(Rare { mass, view }),
+            rest: Some(rest),
             slope: 4.0 / near,
             tilt: 0.0,
             size: near,
@@ -348,11 +353,16 @@ impl<'a> Direction<'a> {
         for _ in 0..3 {
             let points = |view: &View| ((view.window.1 - view.window.0) / step) as usize + 4;
             let rare = plan.rare.as_ref().map(|rare| &rare.view);
-            let fft = RealFft::new(fast_length(rare.map_or(0, points).max(points(&body))))?;
-            let mut curves = vec![compose::body(parts, &body, &fft, side)?];
-            if let Some(view) = rare {
-                curves.push(compose::jumps(parts, view, &fft, side)?);
-            }
+            let curves = if let [part @ Part { steps: 1, .. }] = parts {
+                vec![Curve::single(part, side)]
+            } else {
+                let fft = RealFft::new(fast_length(rare.map_or(0, points).max(points(&body))))?;
+                let mut curves = vec![compose::body(parts, &body, &fft, side)?];
+                if let Some(view) = rare {
+                    curves.push(compose::jumps(parts, view, &fft, side)?);
+                }
+                curves
+            };
             let delta = |epsilon: f64| infinite + curves.iter().map(|curve| curve.delta(epsilon)).sum::<f64>();
             let last = curves.iter().map(Curve::last).fold(0.0, f64::max);
             let (value, epsilon) = match self.query {
@@ -397,12 +407,33 @@ impl<'a> Direction<'a> {
         Ok(Some((plan, step, interval)))
     }
 
+    /// The same plan centred on an ε that is known by now, where its own centre lies so far beyond that what the
+    /// transform folds in could hide δ.
+    fn centred(&self, plan: &Plan, found: &Interval) -> Option<Plan> {
+        let View { tilt, centre, .. } = plan.body;
+        let Query::Epsilon { .. } = self.query else { return None };
+        if !(tilt * (centre - found.upper) > 0.5) {
+            return None;
+        }
+        let losses = plan.rest.as_ref().unwrap_or(&self.sampled);
+        let (tilt, c) = saddle::tilt(losses, Query::Delta { epsilon: found.upper });
+        let body = window(losses, tilt, &c, LN_OUTSIDE);
+        let rare = plan.rare.as_ref().map(|rare| Rare { ..*rare });
+        Some(Plan { body, rare, rest: plan.rest.clone(), ..*plan })
+    }
+
     /// Both bounds, refined until they agree as far as the budget asks, or until the upper one is no larger than `floor`.
     fn refine(&self, budget: &Budget, grid: Option<f64>, floor: f64) -> Result<Interval> {
         let both = [Side::Upper, Side::Lower];
         let mut best: Option<(Plan, f64, Interval)> = None;
         for way in [Way::Tilted, Way::SetAside, Way::Plain] {
-            let Some(found) = self.coarse(way, budget, &both)? else { continue };
+            let Some(mut found) = self.coarse(way, budget, &both)? else { continue };
+            if let Some(plan) = self.centred(&found.0, &found.2) {
+                let again = self.solve(&plan, found.1, &both)?;
+                if self.gap(&again, budget) < self.gap(&found.2, budget) {
+                    found = (plan, found.1, again);
+                }
+            }
             if best.as_ref().is_none_or(|(.., known)| self.gap(&found.2, budget) < self.gap(known, budget)) {
                 best = Some(found);
             }
@@ -427,7 +458,8 @@ impl<'a> Direction<'a> {
                 finer = finer.max(self.step(&plan, &Budget { aim: 1.8 * budget.aim, ..*budget })).min(0.7 * step);
             }
             let finer = self.settle(&plan, finer);
-            if finer > 0.95 * step {
+            let costly = self.width(&plan) / finer > COSTLY_POINTS && gap < 5.0 * budget.accept;
+            if finer > 0.95 * step || costly {
                 break;
             }
             step = finer;

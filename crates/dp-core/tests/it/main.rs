@@ -3,9 +3,11 @@
 
 #[cfg(feature = "cli")]
 mod bad_input;
+mod calibration;
 mod certified;
 #[cfg(feature = "cli")]
 mod command;
+mod losses;
 #[cfg(feature = "cli")]
 mod oracles;
 mod pitfalls;
