@@ -4,6 +4,8 @@ use ashlar_dp_core::{Accountant, Event, Neighboring, pld::Pld};
 use ashlar_stats::special::normal_sf;
 use proptest::prelude::*;
 
+use crate::losses::log_uniform;
+
 /// δ at ε of one Poisson-subsampled Gaussian step under replace-one: mixtures at +1 and −1, whose ratio rises with x.
 fn replaced_gaussian_step(sigma: f64, q: f64, epsilon: f64) -> f64 {
     let part = |x: f64, side: f64| (-0.5 * ((x - side) / sigma).powi(2)).exp();

@@ -53,7 +53,7 @@ fn rate() -> impl Strategy<Value = f64> {
     prop_oneof![4 => (-13.8..0.0_f64).prop_map(f64::exp), 1 => Just(1.0)]
 }
 
-fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
+pub(crate) fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
     (low.ln()..high.ln()).prop_map(f64::exp)
 }
 
