@@ -1,8 +1,7 @@
 //! The experiment's folder: a run folder as every command keeps one, never clobbered, locked while in use.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
