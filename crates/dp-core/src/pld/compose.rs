@@ -50,14 +50,26 @@ pub(super) struct Curve {
     side: Side,
     step: f64,
     first: f64,
-    /// δ at each loss of the grid, and Σ p·e^(l − l') over the losses l' ≥ l: between l − h and l, δ is linear in e^ε.
-    points: Vec<(f64, f64)>,
+    points: Vec<Point>,
     /// At most this times e^(−tilt·(ε − centre)) of δ is mass folded into the window.
     folded: f64,
     tilt: f64,
     centre: f64,
     /// Error of a loss.
     shift: f64,
+    /// Where a lower bound is largest, and its value there.
+    peak: (usize, f64),
+}
+
+/// δ near one loss l of the grid: between l − h and l, it is linear in e^ε.
+#[derive(Clone, Copy, Debug, Default)]
+struct Point {
+    /// δ at l.
+    delta: f64,
+    /// Σ p·e^(l − l') over the losses l' ≥ l.
+    weight: f64,
+    /// Bound on what round-off does to both.
+    noise: f64,
 }
 
 /// ln Σ p·e^(tilt·l) over losses first, first + 1, ….
@@ -340,32 +352,41 @@ impl Curve {
         let scale = (sums.ln_scale - tilt * centre + slack).exp();
         let outside = sums.outside.at(first, last);
         // Beyond the window all of it counts; what was folded in is no mass at its place.
-        let (mut above, folded, noise) = match side {
-            Side::Upper => (scale * outside.1 * (-tilt * (last - centre)).exp(), 0.0, sums.noise),
-            Side::Lower => (0.0, scale * (outside.0 + outside.1), -sums.noise),
+        let (mut above, folded) = match side {
+            Side::Upper => (scale * outside.1 * (-tilt * (last - centre)).exp(), 0.0),
+            Side::Lower => (0.0, scale * (outside.0 + outside.1)),
         };
+        // Errors of different masses add up as independent ones do; none counts for more than 1 − e^(first − last).
+        let noise = sums.noise * -(first - last).exp_m1();
+        let mut squares = 0.0;
         let keep = (-step).exp();
         let lose = -(-step).exp_m1();
         let mut weight = 0.0;
         let fall = (tilt * step).exp();
         let mut factor = 1.0;
-        let mut points = vec![(0.0, 0.0); n];
+        let mut points = vec![Point::default(); n];
         for (i, point) in points.iter_mut().enumerate().rev() {
             if (n - 1 - i) % 64 == 0 {
                 factor = (-tilt * (first + i as f64 * step - centre)).exp() * scale;
             }
-            let p = (mass[i] + noise).max(0.0);
-            if p > 0.0 {
-                weight = weight * keep + p * factor;
-            } else {
-                weight *= keep;
+            weight *= keep;
+            // 0·∞ and noise·∞ far left of where a result can lie.
+            if mass[i] != 0.0 {
+                weight += mass[i] * factor;
             }
+            squares += factor * factor;
             factor *= fall;
-            *point = (above, weight);
+            *point = Point { delta: above, weight, noise: noise * f64::sqrt(squares) };
             above += weight * lose;
         }
         let shift = labels.shift + 8.0 * f64::EPSILON * (first.abs() + last.abs());
-        Self { side, step, first, points, folded, tilt, centre, shift }
+        let mut curve = Self { side, step, first, points, folded, tilt, centre, shift, peak: (0, 0.0) };
+        if side == Side::Lower {
+            // Its errors grow to the left, δ as well: what holds at ε holds for every smaller one.
+            let value = |i: usize| (i, curve.value(first + i as f64 * step, i as f64));
+            curve.peak = (0..n - 1).map(value).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
+        }
+        curve
     }
 
     /// The largest loss of the window.
@@ -378,12 +399,14 @@ impl Curve {
         let upper = self.side == Side::Upper;
         let epsilon = if upper { epsilon - self.shift } else { epsilon + self.shift };
         let place = (epsilon - self.first) / self.step;
-        if place < 0.0 {
-            // δ falls with ε.
-            return if upper { 1.0 } else { self.value(self.first, 0.0) };
+        if upper && place < 0.0 {
+            return 1.0;
+        }
+        if !upper && place <= self.peak.0 as f64 {
+            return self.peak.1;
         }
         if place >= self.points.len() as f64 - 1.0 {
-            return if upper { self.points.last().map_or(1.0, |point| point.0) } else { 0.0 };
+            return if upper { self.points.last().map_or(1.0, |point| point.delta) } else { 0.0 };
         }
         self.value(epsilon, place)
     }
@@ -392,8 +415,15 @@ impl Curve {
         // The point above ε.
         let i = (place.floor() as usize + 1).min(self.points.len() - 1);
         let inside = (self.first + i as f64 * self.step - epsilon).clamp(0.0, self.step);
-        let (above, weight) = self.points[i];
-        let folded = if self.folded > 0.0 { self.folded * (-self.tilt * (epsilon - self.centre)).exp() } else { 0.0 };
-        (above - weight * (-inside).exp_m1() - folded).max(0.0)
+        let Point { delta, weight, noise } = self.points[i];
+        let value = delta - weight * (-inside).exp_m1();
+        match self.side {
+            Side::Upper => value + noise,
+            Side::Lower => {
+                let folded =
+                    if self.folded > 0.0 { self.folded * (-self.tilt * (epsilon - self.centre)).exp() } else { 0.0 };
+                (value - noise - folded).max(0.0)
+            }
+        }
     }
 }
