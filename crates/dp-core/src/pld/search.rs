@@ -243,7 +243,7 @@ impl<'a> Direction<'a> {
     /// The widest step whose spread costs no more than the budget: K(λ) grows by ½·λ(λ + 1) times the added variance.
     fn step(&self, plan: &Plan, budget: &Budget) -> f64 {
         let Plan { slope, tilt, size, sd, .. } = *plan;
-        if !(sd > 0.0) {
+        if sd <= 0.0 || sd.is_nan() {
             return f64::MIN_POSITIVE;
         }
         let allowed = match self.query {
@@ -297,7 +297,7 @@ impl<'a> Direction<'a> {
         (0..tries).map(|i| span / (fewest + i as f64)).min_by(|a, b| misfit(a).total_cmp(&misfit(b))).unwrap_or(step)
     }
 
-    fn origin(&self, loss: &Loss, cut: &Cut, step: f64) -> f64 {
+    fn origin(loss: &Loss, cut: &Cut, step: f64) -> f64 {
         let (low, middle, high) = loss.bulk();
         match loss.ends() {
             Some([top, bottom]) if !loss.is_sampled() && top.loss - bottom.loss > step => top.loss,
@@ -314,7 +314,7 @@ impl<'a> Direction<'a> {
             && let Some([top, _]) = loss.ends()
         {
             // The largest loss a little above a point, whatever the origin.
-            let reach = top.loss - self.origin(loss, &self.cuts[0], step);
+            let reach = top.loss - Self::origin(loss, &self.cuts[0], step);
             if reach > step {
                 step = reach / (reach / step).ceil() * (1.0 - 1e-9);
             }
@@ -324,7 +324,7 @@ impl<'a> Direction<'a> {
             .iter()
             .zip(&self.cuts)
             .map(|((loss, t), cut)| {
-                let origin = self.origin(loss, cut, step);
+                let origin = Self::origin(loss, cut, step);
                 (Bins::new(loss, cut, Grid { step, origin }), *t)
             })
             .collect();
@@ -412,7 +412,8 @@ impl<'a> Direction<'a> {
     fn centred(&self, plan: &Plan, found: &Interval) -> Option<Plan> {
         let View { tilt, centre, .. } = plan.body;
         let Query::Epsilon { .. } = self.query else { return None };
-        if !(tilt * (centre - found.upper) > 0.5) {
+        let ahead = tilt * (centre - found.upper);
+        if ahead <= 0.5 || ahead.is_nan() {
             return None;
         }
         let losses = plan.rest.as_ref().unwrap_or(&self.sampled);
@@ -449,7 +450,7 @@ impl<'a> Direction<'a> {
         }
         for pass in 0..PASSES {
             let gap = self.gap(&interval, budget);
-            if !(gap > budget.accept) || interval.upper <= floor {
+            if gap <= budget.accept || gap.is_nan() || interval.upper <= floor {
                 break;
             }
             let mut finer = step * (0.5 * budget.accept / gap).sqrt().clamp(0.01, 0.7);
