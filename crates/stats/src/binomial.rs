@@ -38,12 +38,12 @@ pub fn pmf(k: u64, n: u64, p: f64) -> f64 {
     ln_pmf(k, n, p).exp()
 }
 
-/// P[B > k].
+/// The chance of more than k, P\[B > k\].
 pub fn sf(k: u64, n: u64, p: f64) -> f64 {
     tails(k, n, p).0
 }
 
-/// P[B ≤ k].
+/// The chance of at most k, P\[B ≤ k\].
 pub fn cdf(k: u64, n: u64, p: f64) -> f64 {
     tails(k, n, p).1
 }

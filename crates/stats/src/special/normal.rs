@@ -141,7 +141,7 @@ pub fn normal_cdf(x: f64) -> f64 {
     normal_sf(-x)
 }
 
-/// 1 − Φ(x) = P[Z > x], relatively accurate far right; 0 from 38.6 on (see [`ln_normal_cdf`]).
+/// 1 − Φ(x) = P\[Z > x\], relatively accurate far right; 0 from 38.6 on (see [`ln_normal_cdf`]).
 pub fn normal_sf(x: f64) -> f64 {
     let y = x * FRAC_1_SQRT_2;
     if y.abs() <= SMALL {

@@ -97,7 +97,7 @@ fn incomplete_beta_functions_equal_mpmath() {
     let rows = rows.map(|(a, b, x, _, high)| (format!("{b:e}, {a:e}, 1 − {x:e}"), beta_inc(*b, *a, 1.0 - x), *high));
     all_near("beta_inc, mirrored", 2e-13, 0.0, rows);
     let rows = f.beta_inc_inv.iter().map(|(a, b, p, x)| (format!("{a}, {b}, {p:e}"), beta_inc_inv(*a, *b, *p), *x));
-    all_near("beta_inc_inv", 2e-14, 0.0, rows);
+    all_near("beta_inc_inv", 1e-13, 0.0, rows);
 }
 
 #[test]
