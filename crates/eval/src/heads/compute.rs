@@ -168,15 +168,25 @@ fn norm<T: Scalar>(x: &[T]) -> f64 {
 
 /// −Σ p·ln p in nats, 0·ln 0 = 0, of weights that are at least 0.
 fn entropy<T: Scalar>(row: &[T]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (sum, &weight) in sums.iter_mut().zip(chunk) {
-            *sum -= x_ln_x(weight.into());
+    // A block at a time: the map over it becomes vector code, the sum after it is short.
+    let mut terms = [0.0; 64];
+    let mut sum = 0.0;
+    for block in row.chunks(terms.len()) {
+        let terms = &mut terms[..block.len()];
+        for (term, &weight) in terms.iter_mut().zip(block) {
+            *term = x_ln_x(weight.into());
         }
+        let (lanes, rest) = terms.as_chunks::<8>();
+        let mut lane_sums = [0.0; 8];
+        for lane in lanes {
+            for (sum, term) in lane_sums.iter_mut().zip(lane) {
+                *sum += term;
+            }
+        }
+        sum -= lane_sums.iter().chain(rest).sum::<f64>();
     }
-    rest.iter().fold(sums.iter().sum(), |sum: f64, &weight| sum - x_ln_x(weight.into()))
+    // Not -0.0.
+    sum + 0.0
 }
 
 /// x·ln x of 0 ≤ x < ∞, to 2e-16 of |ln x| + 1; without branches or calls, so that loops become vector code.
