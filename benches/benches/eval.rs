@@ -66,7 +66,9 @@ fn chains(criterion: &mut Criterion) {
     let trajectories = Trajectories { correct, ..Trajectories::default() };
     let mut group = criterion.benchmark_group("markov");
     group.sample_size(10);
-    group.bench_function("chain of counts", |b| b.iter(|| black_box(Counts { tt: 720, tf: 80, ft: 45, ff: 155 }).chain()));
+    group.bench_function("chain of counts", |b| {
+        b.iter(|| black_box(Counts { tt: 720, tf: 80, ft: 45, ff: 155 }).chain())
+    });
     group.bench_function("bootstrap, 1,000 x 10,000 questions", |b| b.iter(|| trajectories.bootstrap(1000, 0, 0.95)));
     group.finish();
 }

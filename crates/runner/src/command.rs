@@ -22,7 +22,6 @@ pub struct Cli {
 }
 
 /// The commands.
-#[expect(clippy::large_enum_variant, reason = "one value a process")]
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run an experiment file and write its report.
