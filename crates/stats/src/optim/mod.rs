@@ -5,12 +5,13 @@
 //! | value and gradient, any number of variables | [`Lbfgs`] (Nocedal & Wright, algorithms 7.4, 7.5, 3.5, 3.6) |
 //! | the Hessian too, up to a few dozen variables | [`newton`] (damped as Levenberg and Marquardt do) |
 //!
-//! Written here rather than taken from argmin 0.11. Its L-BFGS asks for cost and gradient in separate calls, so that
-//! an objective which gets both from one pass (a softmax and its weights) is computed twice; it clones parameters and
-//! gradients at each step; and its line searches know only the Wolfe conditions on the value, which rounding makes
-//! unsatisfiable near an optimum, long before the relative tolerance of 1e-15 that laws are fitted to. Here one closure
-//! gives both, nothing is allocated after [`Lbfgs::new`], and the line search goes by slopes where values can't tell
-//! any more (Hager & Zhang 2005, "approximate Wolfe conditions").
+//! Written here rather than taken from argmin 0.11, which was tried first. Its L-BFGS asks for cost and gradient in
+//! separate calls, so that an objective which gets both from one pass (a softmax and its weights) is computed twice, and
+//! it clones parameters and gradients at each step. On 30 starts of the law that `eval` fits to 770 points it did not end
+//! within a minute, with its Hager–Zhang line search and its default tolerances, where this takes .1 s: near an optimum
+//! rounding makes conditions on the value unsatisfiable. Here one closure gives both, nothing is allocated after
+//! [`Lbfgs::new`], a step takes 40 calls at most, and the line search goes by slopes where values can't tell any more
+//! (Hager & Zhang 2005, "approximate Wolfe conditions").
 //!
 //! ```
 //! use ashlar_stats::optim::{Lbfgs, LbfgsOptions};
