@@ -148,17 +148,18 @@ impl Kind {
     fn objection(self, event: &Event, neighboring: Neighboring) -> Option<(String, &'static str)> {
         let amplified = event.sample_rate() < 1.0;
         let replaced = neighboring == Neighboring::ReplaceOne;
-        let instead = match (self, event.mechanism()) {
-            (Self::Pld | Self::Prv, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Rdp, Mechanism::Gaussian) if amplified && replaced => "pld",
-            (Self::Rdp, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Gdp, Mechanism::Gaussian) if amplified && replaced => "pld",
-            (Self::Zcdp, Mechanism::Gaussian) if amplified => "pld",
-            (Self::Gdp | Self::Zcdp, Mechanism::Laplace) if amplified && replaced => "pure",
-            (Self::Gdp | Self::Zcdp, Mechanism::Laplace) => "pld",
-            (Self::Pure, Mechanism::Gaussian) => "pld",
-            _ => return None,
+        let laplace = event.mechanism() == Mechanism::Laplace;
+        let supported = match self {
+            Self::Pld | Self::Prv => !(laplace && amplified && replaced),
+            Self::Rdp => !(amplified && replaced),
+            Self::Gdp => !(laplace || amplified && replaced),
+            Self::Zcdp => !laplace && !amplified,
+            Self::Pure => laplace,
         };
+        if supported {
+            return None;
+        }
+        let instead = if laplace && amplified && replaced { "pure" } else { "pld" };
         let sampled = if amplified { " with a sample rate below 1" } else { "" };
         let relation = if replaced { " under replace-one" } else { "" };
         Some((format!("{} noise{sampled}{relation}", event.mechanism()), instead))

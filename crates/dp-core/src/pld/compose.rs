@@ -86,7 +86,7 @@ fn ln_moment(pmf: &Pmf, masses: &[f64], tilt: f64) -> f64 {
     let ratio = (-slope).exp();
     let (mut sum, mut factor) = (0.0, 1.0);
     for i in 0..n {
-        if i % 64 == 0 {
+        if i.is_multiple_of(64) {
             factor = (-slope * i as f64).exp();
             if factor == 0.0 {
                 break;
@@ -249,7 +249,9 @@ pub(super) fn body(parts: &[Part], view: &View, fft: &RealFft, side: Side) -> Re
         if product.is_empty() {
             relative = spectrum.iter().map(error).collect();
             product = spectrum;
-            product.iter_mut().for_each(|z| *z = power(*z, *steps, floor));
+            for z in &mut product {
+                *z = power(*z, *steps, floor);
+            }
         } else {
             for ((total, relative), z) in product.iter_mut().zip(&mut relative).zip(&spectrum) {
                 *relative += error(z);
@@ -366,7 +368,7 @@ impl Curve {
         let mut factor = 1.0;
         let mut points = vec![Point::default(); n];
         for (i, point) in points.iter_mut().enumerate().rev() {
-            if (n - 1 - i) % 64 == 0 {
+            if (n - 1 - i).is_multiple_of(64) {
                 factor = (-tilt * (first + i as f64 * step - centre)).exp() * scale;
             }
             weight *= keep;

@@ -107,8 +107,8 @@ impl Loss {
     /// Whether the numbers stay in the range where the quadrature is worth its cost.
     pub(super) fn is_tractable(&self) -> bool {
         match self.base {
-            Base::Gaussian { mu } => mu <= 3e3 && mu >= 1e-12,
-            Base::Laplace { top } => top <= 1e5 && top >= 1e-12,
+            Base::Gaussian { mu } => (1e-12..=3e3).contains(&mu),
+            Base::Laplace { top } => (1e-12..=1e5).contains(&top),
         }
     }
 
@@ -283,7 +283,7 @@ impl Loss {
     /// `anchor` is the point of `lower`. Quadrature of positive terms: no difference of masses loses digits.
     pub(super) fn bin(&self, lower: f64, anchor: f64, from: f64, to: f64) -> Bin {
         let mut bin = Bin::default();
-        if !(to > from) {
+        if from >= to {
             return bin;
         }
         let panels = ((to - from) / self.panel(from, to)).ceil().max(1.0);
