@@ -25,7 +25,7 @@ pub(super) struct Direction<'a> {
     pub sampled: Vec<Sampled>,
     pub query: Query,
     /// About the δ in question.
-    delta: f64,
+    pub delta: f64,
 }
 
 /// Where to look for the answer.
@@ -71,7 +71,7 @@ impl<'a> Direction<'a> {
     }
 
     /// For a δ of about this size.
-    fn at(steps: &'a [(Loss, u64)], query: Query, delta: f64) -> Self {
+    pub(super) fn at(steps: &'a [(Loss, u64)], query: Query, delta: f64) -> Self {
         let count = steps.iter().map(|(_, t)| *t as f64).sum::<f64>();
         let tail = (delta * CUT_SHARE / count).max(1e-290);
         let cuts: Vec<Cut> = steps.iter().map(|(loss, _)| Cut::new(loss, tail, CUT_BELOW / count)).collect();

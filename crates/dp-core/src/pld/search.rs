@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{Error, Event, Mechanism, Neighboring, Result};
 
+/// A δ that needs no lower bound.
+const NOTHING: f64 = 1e-40;
 /// Points of a grid that are not worth a gap already near its aim.
 const COSTLY_POINTS: f64 = 1e6;
 /// How many times its aim a first, coarse grid may err, and the gap up to which its way of looking is kept.
@@ -166,6 +168,11 @@ impl Direction<'_> {
         }
     }
 
+    /// Whether this is a δ too small to be worth refining.
+    fn is_nothing(&self, interval: &Interval) -> bool {
+        matches!(self.query, Query::Delta { .. }) && interval.upper < NOTHING
+    }
+
     /// Bounds on a coarse grid.
     fn coarse(&self, way: Way, budget: &Budget, sides: &[Side]) -> Result<Option<(Plan, f64, Interval)>> {
         let coarse = Budget { aim: (COARSER * budget.aim).max(1e-4), ..*budget };
@@ -190,7 +197,8 @@ impl Direction<'_> {
             if best.as_ref().is_none_or(|(.., known)| self.gap(&found.2, budget) < self.gap(known, budget)) {
                 best = Some(found);
             }
-            if best.as_ref().is_some_and(|(.., known)| self.gap(known, budget) < COARSE_GAP) {
+            let settled = |known: &Interval| self.gap(known, budget) < COARSE_GAP || self.is_nothing(known);
+            if best.as_ref().is_some_and(|(.., known)| settled(known)) {
                 break;
             }
         }
@@ -200,9 +208,10 @@ impl Direction<'_> {
         if let Some(step) = grid {
             return self.solve(&plan, self.settle(&plan, step), &both);
         }
+        let mut had_costly = false;
         for pass in 0..PASSES {
             let gap = self.gap(&interval, budget);
-            if gap <= budget.accept || gap.is_nan() || interval.upper <= floor {
+            if gap <= budget.accept || gap.is_nan() || interval.upper <= floor || self.is_nothing(&interval) {
                 break;
             }
             let mut finer = step * (0.5 * budget.accept / gap).sqrt().clamp(0.01, 0.7);
@@ -211,10 +220,11 @@ impl Direction<'_> {
                 finer = finer.max(self.step(&plan, &Budget { aim: 1.8 * budget.aim, ..*budget })).min(0.7 * step);
             }
             let finer = self.settle(&plan, finer);
-            let costly = self.width(&plan) / finer > COSTLY_POINTS && gap < 5.0 * budget.accept;
-            if finer > 0.95 * step || costly {
+            let costly = self.width(&plan) / finer > COSTLY_POINTS;
+            if finer > 0.95 * step || costly && (gap < 5.0 * budget.accept || had_costly) {
                 break;
             }
+            had_costly = costly;
             step = finer;
             let next = self.solve(&plan, step, &both)?;
             interval = Interval { lower: next.lower.max(interval.lower), upper: next.upper.min(interval.upper) };
@@ -246,11 +256,27 @@ fn epsilon_at(delta: impl Fn(f64) -> f64, goal: f64, last: f64, side: Side) -> O
     Some(if side == Side::Upper { high } else { low })
 }
 
+/// A direction whose cuts suit the answer. A δ is known only once it has been bounded, and what was cut off for a larger
+/// one could hide it.
+fn located<'a>(steps: &'a [(Loss, u64)], query: Query, budget: &Budget) -> Result<Direction<'a>> {
+    let mut direction = Direction::new(steps, query);
+    if let Query::Delta { .. } = query {
+        for _ in 0..40 {
+            let Some((.., found)) = direction.coarse(Way::Tilted, budget, &[Side::Upper])? else { break };
+            if found.upper > 1e-3 * direction.delta || found.upper < 1e-250 {
+                break;
+            }
+            direction = Direction::at(steps, query, found.upper);
+        }
+    }
+    Ok(direction)
+}
+
 /// Bounds over all directions.
 pub(super) fn bounds(directions: &[Steps], query: Query, budget: &Budget, grid: Option<f64>) -> Result<Interval> {
     let mut result = Interval { lower: 0.0, upper: 0.0 };
     for (index, steps) in directions.iter().enumerate() {
-        let direction = Direction::new(steps, query);
+        let direction = located(steps, query, budget)?;
         if index > 0 && grid.is_none() {
             // Usually below the first: an upper bound on a coarse grid shows it.
             let coarse = direction.coarse(Way::Tilted, budget, &[Side::Upper])?;
