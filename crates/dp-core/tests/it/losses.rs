@@ -248,3 +248,25 @@ fn delta_zero_is_pure() {
     assert_eq!(lower, upper);
     assert!((upper - 1.703_686).abs() < 2e-6);
 }
+
+#[test]
+fn random_lists_agree_with_dp_accounting() {
+    // scripts/fixtures/accounting.py
+    let text = include_str!("../fixtures/accounting.json");
+    let file: serde_json::Value = serde_json::from_str(text).unwrap();
+    for row in file["rows"].as_array().unwrap() {
+        let relation = Neighboring::ALL.into_iter().find(|r| row["neighboring"] == r.name()).unwrap();
+        let event = |e: &serde_json::Value| {
+            let mechanism = Mechanism::ALL.into_iter().find(|m| e["mechanism"] == m.name()).unwrap();
+            let number = |key: &str| e[key].as_f64().unwrap();
+            let (nm, q) = (number("noise_multiplier"), number("sample_rate"));
+            Event::new(mechanism, nm, q, e["steps"].as_u64().unwrap()).unwrap()
+        };
+        let events: Vec<Event> = row["events"].as_array().unwrap().iter().map(event).collect();
+        let (theirs, delta) = (row["epsilon"].as_f64().unwrap(), row["delta"].as_f64().unwrap());
+        let (lower, upper) = epsilons(relation, &events, delta);
+        assert!((upper / theirs - 1.0).abs() < 5e-4 && lower <= theirs, "{lower} {upper} for {theirs}: {row}");
+        let prv = Pld::prv(relation).epsilon(&events, delta).unwrap().upper;
+        assert!(prv >= lower && prv - theirs < 0.01, "{prv} for {theirs}: {row}");
+    }
+}
