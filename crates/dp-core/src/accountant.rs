@@ -148,19 +148,18 @@ impl Kind {
     fn objection(self, event: &Event, neighboring: Neighboring) -> Option<(String, &'static str)> {
         let amplified = event.sample_rate() < 1.0;
         let replaced = neighboring == Neighboring::ReplaceOne;
-        let gaussian = event.mechanism() == Mechanism::Gaussian;
-        let beyond = match self {
-            Self::Pld | Self::Prv => !gaussian && amplified && replaced,
-            Self::Rdp => amplified && replaced,
-            Self::Gdp => !gaussian || (amplified && replaced),
-            Self::Zcdp => !gaussian || amplified,
-            Self::Pure => gaussian,
+        let laplace = event.mechanism() == Mechanism::Laplace;
+        let supported = match self {
+            Self::Pld | Self::Prv => !(laplace && amplified && replaced),
+            Self::Rdp => !(amplified && replaced),
+            Self::Gdp => !(laplace || amplified && replaced),
+            Self::Zcdp => !laplace && !amplified,
+            Self::Pure => laplace,
         };
-        if !beyond {
+        if supported {
             return None;
         }
-        // Nothing but `pure` covers a subsampled Laplace under replace-one.
-        let instead = if !gaussian && amplified && replaced { "pure" } else { "pld" };
+        let instead = if laplace && amplified && replaced { "pure" } else { "pld" };
         let sampled = if amplified { " with a sample rate below 1" } else { "" };
         let relation = if replaced { " under replace-one" } else { "" };
         Some((format!("{} noise{sampled}{relation}", event.mechanism()), instead))

@@ -86,7 +86,7 @@ fn ln_moment(pmf: &Pmf, masses: &[f64], tilt: f64) -> f64 {
     let ratio = (-slope).exp();
     let (mut sum, mut factor) = (0.0, 1.0);
     for i in 0..n {
-        if i % 64 == 0 {
+        if i.is_multiple_of(64) {
             factor = (-slope * i as f64).exp();
             if factor == 0.0 {
                 break;

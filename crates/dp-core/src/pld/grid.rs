@@ -70,7 +70,7 @@ impl Cut {
 pub(super) struct Bins {
     grid: Grid,
     first: i64,
-    list: Vec<Bin>,
+    inner: Vec<Bin>,
     /// Point masses that lie on the grid.
     atoms: Vec<(i64, f64)>,
     above: f64,
@@ -107,7 +107,7 @@ impl Bins {
                 bin.add(atom.mass, atom.loss, origin + (k - 1) as f64 * step);
             }
         }
-        Self { grid, first, list: bins, atoms, above: cut.above, below: cut.below, shift }
+        Self { grid, first, inner: bins, atoms, above: cut.above, below: cut.below, shift }
     }
 
     /// `count` bins from `first` on, atoms left out.
@@ -157,9 +157,9 @@ impl Bins {
 
     /// Losses no smaller than the true ones.
     pub(super) fn pessimistic(&self) -> Pmf {
-        let mut mass = vec![0.0; self.list.len() + 1];
+        let mut mass = vec![0.0; self.inner.len() + 1];
         let whole = -(-self.grid.step).exp_m1();
-        for (k, bin) in self.list.iter().enumerate() {
+        for (k, bin) in self.inner.iter().enumerate() {
             let up = (bin.excess / whole).clamp(0.0, bin.mass);
             mass[k] += bin.mass - up;
             mass[k + 1] += up;
@@ -171,7 +171,7 @@ impl Bins {
     /// Losses no larger than the true ones.
     pub(super) fn optimistic(&self) -> Pmf {
         let step = self.grid.step;
-        let bins = &self.list;
+        let bins = &self.inner;
         let mut shares = vec![0.0; bins.len()];
         // The two sweeps meet at the point with most to exchange.
         let exchange = |k: &usize| deficit(&bins[*k], step).min(bins[k + 1].excess);

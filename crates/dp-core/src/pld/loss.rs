@@ -283,7 +283,7 @@ impl Loss {
     /// `anchor` is the point of `lower`. Quadrature of positive terms: no difference of masses loses digits.
     pub(super) fn bin(&self, lower: f64, anchor: f64, from: f64, to: f64) -> Bin {
         let mut bin = Bin::default();
-        if to <= from || to.is_nan() || from.is_nan() {
+        if from >= to {
             return bin;
         }
         let panels = ((to - from) / self.panel(from, to)).ceil().max(1.0);

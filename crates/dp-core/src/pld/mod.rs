@@ -3,6 +3,7 @@
 mod compose;
 mod grid;
 mod loss;
+mod plan;
 mod saddle;
 mod search;
 
@@ -57,9 +58,21 @@ impl Pld {
     fn numerically(&self, events: &[Event], query: Query) -> Result<Interval> {
         let directions = search::directions(events, self.neighboring);
         if directions.iter().flatten().any(|(loss, _)| !loss.is_tractable()) {
-            return Ok(Interval { lower: 0.0, upper: f64::INFINITY });
+            return Ok(self.crudely(events, query));
         }
         search::bounds(&directions, query, &self.budget(), self.grid)
+    }
+
+    /// Bounds for noise so small or so large that numbers run out: sampling can only help.
+    fn crudely(&self, events: &[Event], query: Query) -> Interval {
+        let gaussian = |event: &Event| event.mechanism() == Mechanism::Gaussian;
+        let mu = events.iter().map(|event| search::gaussian_mu(event, self.neighboring).powi(2)).sum::<f64>().sqrt();
+        let upper = match query {
+            _ if !events.iter().all(gaussian) => f64::INFINITY,
+            Query::Epsilon { delta } => tradeoff::epsilon(mu, delta).unwrap_or(f64::INFINITY),
+            Query::Delta { epsilon } => tradeoff::delta(mu, epsilon),
+        };
+        Interval { lower: 0.0, upper }
     }
 
     /// Pure ε of the list, infinite with a Gaussian in it.

@@ -175,8 +175,7 @@ fn every_row_of_the_specification_holds() {
         let found = answer[key].as_f64().unwrap_or(f64::NAN);
         // Rounded to seven digits in the specification.
         let tolerance = relative.max(3e-7);
-        let off = (found / value - 1.0).abs();
-        if off > tolerance || off.is_nan() {
+        if (found / value - 1.0).abs() > tolerance || found.is_nan() {
             wrong.push(format!("row {number}: {found} is not {value} within {tolerance}"));
         }
         if order.is_some_and(|order| answer["order"].as_f64() != Some(order)) {
