@@ -302,3 +302,27 @@ fn fast_length(n: usize) -> usize {
         .min(power)
         .max(64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Result;
+
+    #[test]
+    fn sampled_steps_are_composed_in_both_directions() -> Result<()> {
+        let sampled = [Event::gaussian(1.0, 0.1, 10)?, Event::laplace(2.0, 1.0, 3)?];
+        assert_eq!(directions(&sampled, Neighboring::AddRemove).len(), 2);
+        assert_eq!(directions(&sampled, Neighboring::ReplaceSpecial).len(), 2);
+        // Symmetric pairs need one.
+        assert_eq!(directions(&sampled, Neighboring::ReplaceOne).len(), 1);
+        assert_eq!(directions(&sampled[1..], Neighboring::AddRemove).len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn transforms_are_no_shorter_than_asked() {
+        for n in [1, 63, 65, 1000, 4097, 150_000, 4_194_304] {
+            assert!((n..=2 * n.max(64)).contains(&fast_length(n)), "{n}");
+        }
+    }
+}

@@ -165,8 +165,8 @@ proptest! {
 
 #[test]
 fn both_directions_count() {
-    // One step at ε = 0.05 whose add direction is the larger of two close curves can't be found among Gaussians; the
-    // remove direction alone is larger here, and the add direction alone is far below it.
+    // The remove direction is the larger one here: add alone, or both averaged, lies far below. That add is composed as
+    // well is a test of `directions` itself, since no list is known in which it decides.
     let (nm, q, epsilon) = (1.0, 0.1, 0.3);
     let events = one(Mechanism::Gaussian, nm, q, 1);
     let delta = Pld::new(Neighboring::AddRemove).delta(&events, epsilon).unwrap().value;
