@@ -34,6 +34,7 @@ fn fit(points: &Points, target: Target, no_embeds: bool) -> ashlar_eval::Result<
 
 #[test]
 fn all_24_published_fits() {
+    let Some(folder) = support::data("gemstones/parameters") else { return };
     let mut seen = 0;
     for (suffix, name) in VARIANTS {
         let Some(points) = table(name) else { return };
@@ -42,8 +43,11 @@ fn all_24_published_fits() {
         {
             for no_embeds in [false, true] {
                 let embeds = if no_embeds { "_no_embeds" } else { "" };
-                let file = format!("gemstones/parameters/approach_1_linear_regression_{label}{suffix}{embeds}.json");
-                let Some(path) = support::data(&file) else { continue };
+                // Not every combination was published.
+                let path = folder.join(format!("approach_1_linear_regression_{label}{suffix}{embeds}.json"));
+                if !path.exists() {
+                    continue;
+                }
                 let published: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
                 let envelope = fit(&points, target, no_embeds).unwrap();
                 assert_close(envelope.coef, published["coef"][0].as_f64().unwrap(), 1e-9);

@@ -22,7 +22,7 @@ macro_rules! sites {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Site {
-            $(#[doc = concat!("`", $name, "` ", $shape, ": ", $place, ".")] $variant,)*
+            $(#[doc = concat!("`", $name, "` `", $shape, "`: ", $place, ".")] $variant,)*
         }
 
         /// Every site: its value, its name, whether each layer has one, its shape, where it stands.
