@@ -22,6 +22,9 @@ const PUBLISHED: &[&str] = &[
     "ashlar-train",
     "ashlar-models",
     "ashlar-fl-core",
+    "ashlar-dp-core",
+    "ashlar-audit",
+    "ashlar-eval",
     "ashlar-runner",
 ];
 
