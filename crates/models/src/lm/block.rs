@@ -9,13 +9,15 @@ use super::{
     hooks::Site,
     load::Params,
     moe::SparseMlp,
-    names, ops,
+    names,
 };
 use crate::{Error, Result};
 
 /// A projection.
 #[derive(Clone, Debug)]
 pub(super) struct Linear {
+    /// Its parameters' name without `.weight`.
+    pub name: String,
     w: Tensor,
     b: Option<Tensor>,
 }
@@ -23,11 +25,11 @@ pub(super) struct Linear {
 impl Linear {
     pub fn new(params: &Params, name: &str, bias: bool) -> Result<Self> {
         let b = if bias { Some(get(params, &format!("{name}.bias"))?) } else { None };
-        Ok(Self { w: get(params, &format!("{name}.weight"))?, b })
+        Ok(Self { name: name.to_owned(), w: get(params, &format!("{name}.weight"))?, b })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.w, self.b.as_ref())
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        pass.ops.linear(x, &self.w, self.b.as_ref())
     }
 }
 
@@ -55,11 +57,11 @@ impl Norm {
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         match (self.kind, &self.w) {
-            (NormKind::Rms { eps, weight }, Some(w)) => ops::rms_norm(x, w, eps, weight),
+            (NormKind::Rms { eps, weight }, Some(w)) => pass.ops.rms_norm(x, w, eps, weight),
             (NormKind::Layer { eps, .. } | NormKind::Rms { eps, .. }, w) => {
-                ops::layer_norm(x, w.as_ref().zip(self.b.as_ref()), eps)
+                pass.ops.layer_norm(x, w.as_ref().zip(self.b.as_ref()), eps)
             }
         }
     }
@@ -106,31 +108,48 @@ impl DenseMlp {
         Ok(Self { gate: Some(linear(gate)?), up: linear(up)?, down: linear(down)? })
     }
 
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        self.gate.iter_mut().chain([&mut self.up, &mut self.down]).collect()
+    }
+
     /// Without hooks: an expert.
-    pub fn expert(&self, x: &Tensor, spec: &ModelSpec) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
+    pub fn expert(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let (up, act) = (self.up.forward(x, pass)?, pass.spec.act);
         let inner = match &self.gate {
-            Some(gate) => (ops::activate(&gate.forward(x)?, spec.act)? * up)?,
-            None => ops::activate(&up, spec.act)?,
+            Some(gate) => pass.ops.gated(&gate.forward(x, pass)?, &up, act)?,
+            None => pass.ops.activate(&up, act)?,
         };
-        self.down.forward(&inner)
+        self.down.forward(&inner, pass)
     }
 
     fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
-                let pre = pass.at(l, Site::MlpPre, gate.forward(x)?)?;
-                let up = pass.at(l, Site::MlpPreLinear, self.up.forward(x)?)?;
-                (ops::activate(&pre, act)? * up)?
+                let pre = pass.at(l, Site::MlpPre, gate.forward(x, pass)?)?;
+                let up = pass.at(l, Site::MlpPreLinear, self.up.forward(x, pass)?)?;
+                pass.ops.gated(&pre, &up, act)?
             }
-            None => ops::activate(&pass.at(l, Site::MlpPre, self.up.forward(x)?)?, act)?,
+            None => pass.ops.activate(&pass.at(l, Site::MlpPre, self.up.forward(x, pass)?)?, act)?,
         };
-        self.down.forward(&pass.at(l, Site::MlpPost, inner)?)
+        self.down.forward(&pass.at(l, Site::MlpPost, inner)?, pass)
     }
 }
 
 impl Block {
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        let mut all: Vec<&mut Linear> = match &mut self.qkv {
+            Qkv::Separate(parts) => parts.iter_mut().collect(),
+            Qkv::Fused(all) => vec![all],
+        };
+        all.push(&mut self.out);
+        match &mut self.mlp {
+            Mlp::Dense(mlp) => all.extend(mlp.linears_mut()),
+            Mlp::Sparse(mlp) => all.extend(mlp.linears_mut()),
+        }
+        all
+    }
+
     pub fn new(params: &Params, spec: &ModelSpec, l: usize) -> Result<Self> {
         let at = names::layer(spec.family, l);
         let linear = |name: &str, bias| Linear::new(params, &format!("{at}{name}"), bias);
@@ -193,18 +212,18 @@ impl Block {
     pub fn forward(&self, x: Tensor, l: usize, pass: &mut Pass) -> Result<Tensor> {
         let x = pass.at(l, Site::ResidPre, x)?;
         let input = match &self.before_attention {
-            Some(norm) => pass.at(l, Site::Ln1, norm.forward(&x)?)?,
+            Some(norm) => pass.at(l, Site::Ln1, norm.forward(&x, pass)?)?,
             None => x.clone(),
         };
         let mut a = self.attention(&input, l, pass)?;
         if let Some(norm) = &self.after_attention {
-            a = norm.forward(&a)?;
+            a = norm.forward(&a, pass)?;
         }
         let x = (x + pass.at(l, Site::AttnOut, a)?)?;
 
         let x = pass.at(l, Site::ResidMid, x)?;
         let input = match &self.before_mlp {
-            Some(norm) => pass.at(l, Site::Ln2, norm.forward(&x)?)?,
+            Some(norm) => pass.at(l, Site::Ln2, norm.forward(&x, pass)?)?,
             None => x.clone(),
         };
         let mut m = match &self.mlp {
@@ -212,20 +231,23 @@ impl Block {
             Mlp::Sparse(mlp) => mlp.forward(&input, l, pass)?,
         };
         if let Some(norm) = &self.after_mlp {
-            m = norm.forward(&m)?;
+            m = norm.forward(&m, pass)?;
         }
         let x = (x + pass.at(l, Site::MlpOut, m)?)?;
         pass.at(l, Site::ResidPost, x)
     }
 
     /// Queries, keys and values [B, T, heads, hd], normed, clipped and biased.
-    fn project(&self, x: &Tensor, spec: &ModelSpec) -> Result<[Tensor; 3]> {
+    fn project(&self, x: &Tensor, pass: &Pass) -> Result<[Tensor; 3]> {
+        let spec = pass.spec;
         let (batch, t, _) = x.dims3()?;
         let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
         let [mut q, mut k, mut v] = match &self.qkv {
-            Qkv::Separate(parts) => [parts[0].forward(x)?, parts[1].forward(x)?, parts[2].forward(x)?],
+            Qkv::Separate(parts) => {
+                [parts[0].forward(x, pass)?, parts[1].forward(x, pass)?, parts[2].forward(x, pass)?]
+            }
             Qkv::Fused(all) => {
-                let all = all.forward(x)?;
+                let all = all.forward(x, pass)?;
                 [
                     all.narrow(2, 0, q_width)?,
                     all.narrow(2, q_width, kv_width)?,
@@ -234,7 +256,7 @@ impl Block {
             }
         };
         if spec.qk_norm == QkNorm::Whole {
-            (q, k) = (norm(self.q_norm.as_ref(), q)?, norm(self.k_norm.as_ref(), k)?);
+            (q, k) = (norm(self.q_norm.as_ref(), q, pass)?, norm(self.k_norm.as_ref(), k, pass)?);
         }
         if let Some(c) = spec.clip_qkv {
             (q, k, v) = (q.clamp(-c, c)?, k.clamp(-c, c)?, v.clamp(-c, c)?);
@@ -243,7 +265,7 @@ impl Block {
         k = k.reshape((batch, t, spec.n_kv, spec.head_dim))?;
         v = v.reshape((batch, t, spec.n_kv, spec.head_dim))?;
         if spec.qk_norm == QkNorm::PerHead {
-            (q, k) = (norm(self.q_norm.as_ref(), q)?, norm(self.k_norm.as_ref(), k)?);
+            (q, k) = (norm(self.q_norm.as_ref(), q, pass)?, norm(self.k_norm.as_ref(), k, pass)?);
         }
         Ok([q, k, v])
     }
@@ -251,13 +273,13 @@ impl Block {
     fn attention(&self, x: &Tensor, l: usize, pass: &mut Pass) -> Result<Tensor> {
         let spec = pass.spec;
         let (batch, t, _) = x.dims3()?;
-        let [q, k, v] = self.project(x, spec)?;
+        let [q, k, v] = self.project(x, pass)?;
         let mut q = pass.at(l, Site::Q, q)?.transpose(1, 2)?; // [B, H, T, hd]
         let mut k = pass.at(l, Site::K, k)?.transpose(1, 2)?; // [B, Hkv, T, hd]
         let v = pass.at(l, Site::V, v)?.transpose(1, 2)?;
         if let Some((cos, sin)) = &pass.rotation {
-            q = ops::rope(&q, cos, sin)?;
-            k = ops::rope(&k, cos, sin)?;
+            q = pass.ops.rope(&q, cos, sin)?;
+            k = pass.ops.rope(&k, cos, sin)?;
             q = pass.at_heads(l, Site::RotQ, q)?;
             k = pass.at_heads(l, Site::RotK, k)?;
         }
@@ -272,10 +294,10 @@ impl Block {
         let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * spec.attn_scale)?;
         let mut scores = scores.reshape((batch, spec.n_heads, t, s))?;
         if let Some(cap) = spec.attn_softcap {
-            scores = ops::softcap(&scores, cap)?;
+            scores = pass.ops.softcap(&scores, cap)?;
         }
         let scores = pass.at(l, Site::AttnScores, scores)?;
-        let pattern = ops::softmax(&scores.broadcast_add(pass.mask(l)?)?)?;
+        let pattern = pass.ops.masked_softmax(&scores, pass.mask(l)?)?;
         let pattern = pass.at(l, Site::Pattern, pattern)?;
         let grouped = pattern.reshape((batch, spec.n_kv, group * t, s))?;
         let z = grouped.matmul(&v.contiguous()?)?.reshape((batch, spec.n_heads, t, spec.head_dim))?;
@@ -283,13 +305,13 @@ impl Block {
         if pass.hooks.wants(l, Site::AttnResult) {
             return self.per_head(&z, l, pass);
         }
-        self.out.forward(&z.reshape((batch, t, spec.q_width()))?)
+        self.out.forward(&z.reshape((batch, t, spec.q_width()))?, pass)
     }
 
     /// The output as a sum over heads, each of which can be read and edited.
     fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let hd = pass.spec.head_dim;
-        let of = |h: usize| ops::linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
+        let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
         let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
         let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;
         Ok(match &self.out.b {
@@ -299,8 +321,8 @@ impl Block {
     }
 }
 
-fn norm(norm: Option<&Norm>, x: Tensor) -> Result<Tensor> {
-    norm.map_or(Ok(x.clone()), |norm| norm.forward(&x.contiguous()?))
+fn norm(norm: Option<&Norm>, x: Tensor, pass: &Pass) -> Result<Tensor> {
+    norm.map_or(Ok(x.clone()), |norm| norm.forward(&x.contiguous()?, pass))
 }
 
 /// Sum of products in the wider of two dtypes, for weights that stay in f32 while rows are cast.

@@ -8,13 +8,21 @@ use super::{
     hooks::{HookCtx, HookPoint, HookSet, Site},
     input::{self, Input},
     model::Model,
-    ops,
+    ops::Ops,
 };
 use crate::{Error, Result};
+
+/// What a pass is asked for beside logits.
+#[derive(Clone, Debug, Default)]
+pub struct PassOptions {
+    /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
+    pub last_only: bool,
+}
 
 /// What one pass carries from block to block.
 pub(super) struct Pass<'a> {
     pub spec: &'a ModelSpec,
+    pub ops: Ops,
     pub hooks: &'a HookSet,
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
@@ -22,6 +30,7 @@ pub(super) struct Pass<'a> {
     positions: Vec<Vec<u32>>,
     real: Vec<Vec<bool>>,
     prompt: Vec<usize>,
+    rows: Vec<usize>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
 }
@@ -43,7 +52,10 @@ impl Pass<'_> {
 
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         let point = HookPoint::of(layer, site);
-        self.hooks.apply(x, &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt })
+        self.hooks.apply(
+            x,
+            &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt, rows: &self.rows },
+        )
     }
 
     pub fn mask(&self, layer: usize) -> Result<&Tensor> {
@@ -59,6 +71,20 @@ impl Model {
     /// # Errors
     /// Ids outside the vocabulary, rows longer than the model reads, a cache of another batch, or whatever a hook says.
     pub fn forward(&self, input: &Input, cache: Option<&mut KvCache>, hooks: &HookSet) -> Result<Tensor> {
+        self.forward_with(input, cache, hooks, &PassOptions::default())
+    }
+
+    /// [`forward`](Self::forward) with options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_with(
+        &self,
+        input: &Input,
+        cache: Option<&mut KvCache>,
+        hooks: &HookSet,
+        options: &PassOptions,
+    ) -> Result<Tensor> {
         let spec = &self.spec;
         let (outside, device) = (spec.n_layers, self.embedding.device());
         let past: Vec<Vec<bool>> = cache.as_ref().map_or_else(Vec::new, |cache| cache.real.clone());
@@ -81,11 +107,13 @@ impl Model {
         };
         let mut pass = Pass {
             spec,
+            ops: self.ops,
             hooks,
             rotation: self.rotation(&positions)?,
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             positions,
             real: input.real.clone(),
+            rows: input.rows.clone(),
             prompt: match &cache {
                 Some(cache) if !cache.is_empty() => cache.prompt.clone(),
                 _ => input.lengths(),
@@ -93,7 +121,7 @@ impl Model {
             cache,
         };
 
-        let mut x = self.embedding.index_select(&input.tensor(device)?.flatten_all()?, 0)?;
+        let mut x = self.ops.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
         x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
         if let Some(scale) = spec.embed_scale {
             // The factor is rounded to the model's dtype, as in the original.
@@ -109,12 +137,21 @@ impl Model {
         for (l, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, l, &mut pass)?;
         }
-        x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x)?)?;
-        let mut logits = ops::linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
-        if let Some(cap) = spec.final_softcap {
-            logits = ops::softcap(&logits, cap)?;
+        // Hooks at the end see all columns, as everywhere.
+        let hooked = hooks.wants(outside, Site::LnFinal) || hooks.wants(outside, Site::Logits);
+        let last = |x: Tensor| x.narrow(1, input.columns() - 1, 1)?.contiguous();
+        if options.last_only && !hooked {
+            x = last(x)?;
         }
-        let logits = pass.at(outside, Site::Logits, logits)?;
+        x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x, &pass)?)?;
+        let mut logits = self.ops.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        if let Some(cap) = spec.final_softcap {
+            logits = self.ops.softcap(&logits, cap)?;
+        }
+        let mut logits = pass.at(outside, Site::Logits, logits)?;
+        if options.last_only && hooked {
+            logits = last(logits)?;
+        }
         if let Some(cache) = pass.cache {
             if cache.is_empty() {
                 cache.prompt = input.lengths();

@@ -176,6 +176,8 @@ pub struct HookCtx<'a> {
     pub positions: &'a [Vec<u32>],
     /// Whether a column of a row is a token, not padding.
     pub real: &'a [Vec<bool>],
+    /// What each row is to the caller: its index among a generation's prompts, also when finished rows have left the batch.
+    pub rows: &'a [usize],
     /// Tokens of each row's prompt: without a cache all of them, with one those of its first call.
     pub prompt: &'a [usize],
 }

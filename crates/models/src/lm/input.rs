@@ -12,6 +12,8 @@ pub struct Input {
     pub(super) ids: Vec<Vec<u32>>,
     /// Whether a column is a token.
     pub(super) real: Vec<Vec<bool>>,
+    /// What each row is to the caller.
+    pub(super) rows: Vec<usize>,
 }
 
 impl Input {
@@ -31,6 +33,7 @@ impl Input {
         Ok(Self {
             ids: rows.iter().map(|row| [vec![0; pad(row)], row.clone()].concat()).collect(),
             real: rows.iter().map(|row| [vec![false; pad(row)], vec![true; row.len()]].concat()).collect(),
+            rows: (0..rows.len()).collect(),
         })
     }
 
@@ -53,7 +56,19 @@ impl Input {
         if let Some(row) = real.iter().position(|row| !row.contains(&true)) {
             return Err(Error::EmptyRow { row });
         }
-        Ok(Self { ids, real })
+        Ok(Self { rows: (0..ids.len()).collect(), ids, real })
+    }
+
+    /// Tells hooks what each row is, where that isn't its index in the batch.
+    ///
+    /// # Errors
+    /// Where the count differs from the batch's.
+    pub fn with_rows(mut self, rows: Vec<usize>) -> Result<Self> {
+        if rows.len() != self.batch() {
+            return Err(Error::Length { what: "the rows' names", expected: self.batch(), found: rows.len() });
+        }
+        self.rows = rows;
+        Ok(self)
     }
 
     /// Rows, B.

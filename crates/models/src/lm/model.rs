@@ -1,14 +1,15 @@
 //! A model: its specification and its weights.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
     block::{Block, Norm, get},
     config::ModelSpec,
     load::{self, Params},
     names,
+    ops::Ops,
 };
 use crate::Result;
 
@@ -16,7 +17,9 @@ use crate::Result;
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(super) spec: ModelSpec,
+    pub(super) ops: Ops,
     params: Params,
+    pub(super) vars: BTreeMap<String, Var>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
     pub(super) blocks: Vec<Block>,
@@ -47,15 +50,53 @@ impl Model {
             blocks: (0..spec.n_layers).map(|l| Block::new(&params, &spec, l)).collect::<Result<_>>()?,
             final_norm: Norm::new(&params, final_norm, spec.norm)?,
             head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
+            ops: Ops::default(),
             embedding,
             spec,
             params,
+            vars: BTreeMap::new(),
         })
     }
 
     /// What it is.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// The same model with every parameter trainable whose name the filter accepts; their values are copied.
+    ///
+    /// Without this nothing is: a forward pass then records no graph.
+    ///
+    /// # Errors
+    /// Where candle can't copy.
+    pub fn trainable(&self, filter: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut params = self.params.clone();
+        let mut vars = BTreeMap::new();
+        for (name, tensor) in &mut params {
+            if filter(name) {
+                let var = Var::from_tensor(&tensor.copy()?)?;
+                *tensor = var.as_tensor().clone();
+                vars.insert(name.clone(), var);
+            }
+        }
+        Ok(Self { vars, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
+    }
+
+    /// The trainable parameters.
+    pub fn vars(&self) -> &BTreeMap<String, Var> {
+        &self.vars
+    }
+
+    /// Chooses the implementation of the operations.
+    #[must_use]
+    pub fn with_ops(mut self, ops: Ops) -> Self {
+        self.ops = ops;
+        self
+    }
+
+    /// Every projection of every block, in the order of [`parameters`](names::parameters).
+    pub(super) fn linears_mut(&mut self) -> Vec<&mut super::block::Linear> {
+        self.blocks.iter_mut().flat_map(Block::linears_mut).collect()
     }
 
     /// Parameters by their names in the checkpoint, matrices [out, in].

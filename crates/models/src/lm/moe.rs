@@ -48,11 +48,21 @@ impl SparseMlp {
         })
     }
 
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        let mut all = vec![&mut self.gate];
+        all.extend(self.experts.iter_mut().flat_map(DenseMlp::linears_mut));
+        if let Some((expert, gate)) = &mut self.shared {
+            all.extend(expert.linears_mut());
+            all.push(gate);
+        }
+        all
+    }
+
     /// x [B, T, d] → [B, T, d].
     pub fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let (batch, t, d) = x.dims3()?;
         let rows = x.reshape((batch * t, d))?; // [N, d]
-        let logits = pass.at(l, Site::RouterLogits, self.gate.forward(&rows)?)?; // [N, E]
+        let logits = pass.at(l, Site::RouterLogits, self.gate.forward(&rows, pass)?)?; // [N, E]
         let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let probabilities = ops::softmax(&logits.to_dtype(wide)?)?;
         let idx = pass.at(l, Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
@@ -74,15 +84,15 @@ impl SparseMlp {
             let n = tokens.len();
             let tokens = Tensor::from_vec(tokens, n, x.device())?;
             let slots = Tensor::from_vec(slots, n, x.device())?;
-            let y = self.experts[e].expert(&rows.index_select(&tokens, 0)?, pass.spec)?;
+            let y = self.experts[e].expert(&rows.index_select(&tokens, 0)?, pass)?;
             // Weight of each row: flat index token · k + slot.
             let weight = weights.flatten_all()?.index_select(&slots, 0)?.unsqueeze(1)?;
             out = out.index_add(&tokens, &scaled_rows(&y, &weight, x.dtype())?, 0)?;
         }
         let mut out = out.reshape((batch, t, d))?;
         if let Some((expert, gate)) = &self.shared {
-            let open = candle_nn::ops::sigmoid(&gate.forward(x)?)?;
-            let y = expert.expert(x, pass.spec)?.broadcast_mul(&open)?;
+            let open = candle_nn::ops::sigmoid(&gate.forward(x, pass)?)?;
+            let y = expert.expert(x, pass)?.broadcast_mul(&open)?;
             out = (out + pass.at(l, Site::SharedOut, y)?)?;
         }
         Ok(out)

@@ -10,7 +10,7 @@ use candle_core::{D, DType, Tensor};
 
 pub use self::pipeline::Sampler;
 use self::pipeline::log_softmax;
-use super::{cache::KvCache, hooks::HookSet, input::Input, model::Model};
+use super::{cache::KvCache, forward::PassOptions, hooks::HookSet, input::Input, model::Model};
 use crate::{Error, Result};
 
 /// What a generation is asked for.
@@ -95,8 +95,9 @@ impl Model {
         let mut cache = KvCache::new();
         let mut input = Input::rows(prompts)?;
         for step in 0..config.max_new {
-            let logits = self.forward(&input, Some(&mut cache), hooks)?;
-            let last = logits.narrow(1, logits.dim(1)? - 1, 1)?.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+            let options = PassOptions { last_only: true };
+            let logits = self.forward_with(&input, Some(&mut cache), hooks, &options)?;
+            let last = logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
             let mut kept = Vec::with_capacity(live.len());
             for (at, (&row, mut logits)) in live.iter().zip(last).enumerate() {
                 let (token, logprob) = choose(config, &rows[row], &mut logits, row, step)?;
@@ -123,7 +124,7 @@ impl Model {
             }
             let next: Vec<Vec<u32>> =
                 live.iter().map(|&row| rows[row].seen.last().copied().into_iter().collect()).collect();
-            input = Input::rows(&next)?;
+            input = Input::rows(&next)?.with_rows(live.clone())?;
         }
         Ok(rows.into_iter().map(Row::finished).collect())
     }

@@ -1,13 +1,12 @@
-//! The operations of the forward pass, each composed of candle operations that have a backward.
+//! Composed of candle operations that have a backward.
 //!
-//! candle-nn's own fused norms, softmax and rotary embedding cut the graph without a word, so none of them is used here.
 //! Norms, softmax and, where the family asks for it, rotation are computed in f32 for half-precision inputs and in f64
 //! for f64.
 
 use candle_core::{D, DType, Tensor};
 
-use super::{config::Act, family::RmsWeight};
 use crate::Result;
+use crate::lm::{config::Act, family::RmsWeight};
 
 /// The dtype in which a norm or softmax of `dtype` is computed.
 fn wide(dtype: DType) -> DType {
@@ -15,7 +14,7 @@ fn wide(dtype: DType) -> DType {
 }
 
 /// x Wᵀ + b, x [.., in], W [out, in].
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+pub(in crate::lm) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     let mut dims = x.dims().to_vec();
     let width = dims.pop().unwrap_or(0);
     let rows: usize = dims.iter().product();
@@ -28,7 +27,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 }
 
 /// x / sqrt(mean(x²) + eps) over the last dimension, times w.
-pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f64, weight: RmsWeight) -> Result<Tensor> {
+pub(in crate::lm) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64, weight: RmsWeight) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = x.to_dtype(wide(dtype))?;
     let normal = x.broadcast_div(&(x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?)?;
@@ -40,7 +39,7 @@ pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f64, weight: RmsWeight) -> Result<T
 }
 
 /// (x − mean) / sqrt(var + eps) over the last dimension, then weight and bias.
-pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> Result<Tensor> {
+pub(in crate::lm) fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = x.to_dtype(wide(dtype))?;
     let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
@@ -52,7 +51,7 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> R
 }
 
 /// Rotates the halves of the last dimension: x·cos + [−x₂, x₁]·sin, with cos and sin [B, 1, T, hd] or [1, 1, T, hd].
-pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+pub(in crate::lm) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let dtype = x.dtype();
     // cos and sin come in the dtype in which the family rotates.
     let x = x.to_dtype(cos.dtype())?;
@@ -63,7 +62,7 @@ pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 }
 
 /// Softmax over the last dimension.
-pub fn softmax(x: &Tensor) -> Result<Tensor> {
+pub(in crate::lm) fn softmax(x: &Tensor) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = x.to_dtype(wide(dtype))?;
     // A constant shift: no gradient flows through the maximum.
@@ -72,12 +71,12 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 }
 
 /// c · tanh(x / c).
-pub fn softcap(x: &Tensor, cap: f64) -> Result<Tensor> {
+pub(in crate::lm) fn softcap(x: &Tensor, cap: f64) -> Result<Tensor> {
     Ok(((x / cap)?.tanh()? * cap)?)
 }
 
 /// The activation.
-pub fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
+pub(in crate::lm) fn activate(x: &Tensor, act: Act) -> Result<Tensor> {
     Ok(match act {
         Act::Silu => x.silu()?,
         Act::Gelu => x.gelu_erf()?,
