@@ -1,12 +1,13 @@
 //! A model: its specification and its weights.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
     block::{Block, Norm, get},
     config::ModelSpec,
+    executor::{self, ExpertExecutor},
     load::{self, Params},
     names,
     ops::Ops,
@@ -25,6 +26,7 @@ pub struct Model {
     pub(super) blocks: Vec<Block>,
     pub(super) final_norm: Norm,
     pub(super) head: Option<Tensor>,
+    pub(super) executor: Option<executor::Shared>,
 }
 
 impl Model {
@@ -51,6 +53,7 @@ impl Model {
             final_norm: Norm::new(&params, final_norm, spec.norm)?,
             head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
             ops: Ops::default(),
+            executor: None,
             embedding,
             spec,
             params,
@@ -79,7 +82,8 @@ impl Model {
                 vars.insert(name.clone(), var);
             }
         }
-        Ok(Self { vars, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
+        let executor = self.executor.clone();
+        Ok(Self { vars, executor, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
     }
 
     /// The trainable parameters.
@@ -91,6 +95,13 @@ impl Model {
     #[must_use]
     pub fn with_ops(mut self, ops: Ops) -> Self {
         self.ops = ops;
+        self
+    }
+
+    /// Lets something else run the experts of the sparse layers.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Arc<dyn ExpertExecutor>) -> Self {
+        self.executor = Some(executor::Shared(executor));
         self
     }
 
