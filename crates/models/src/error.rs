@@ -215,6 +215,57 @@ pub enum Error {
         /// What the hook returned.
         found: Vec<usize>,
     },
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A text that the tokenizer can't encode.
+    #[error("the tokenizer can't encode {text:?}: {problem}")]
+    Encode {
+        /// Its start.
+        text: String,
+        /// The library's answer.
+        problem: String,
+    },
+    /// Tokens that the tokenizer can't decode.
+    #[error("the tokenizer can't decode {count} tokens: {problem}")]
+    Decode {
+        /// How many.
+        count: usize,
+        /// The library's answer.
+        problem: String,
+    },
+    /// No chat template of that name.
+    #[error(
+        "there is no chat template {wanted:?}{}; add chat_template.jinja to the folder, or give the text as it stands",
+        if found.is_empty() { String::new() } else { format!(" (there is {})", found.join(", ")) }
+    )]
+    NoChatTemplate {
+        /// The name.
+        wanted: String,
+        /// Names of those there are.
+        found: Vec<String>,
+    },
+    /// A chat template that can't be rendered.
+    #[error("the chat template {name:?} fails: {problem}")]
+    ChatTemplate {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A chat template called `raise_exception`.
+    #[error("the chat template refuses the conversation: {message}")]
+    ChatRefused {
+        /// The template's words.
+        message: String,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
