@@ -182,12 +182,16 @@ pub enum Error {
         expected: String,
     },
     /// Logits that are no numbers.
-    #[error("row {row}, new token {step}: the logits are not finite; the weights or an edit make the model overflow")]
+    #[error(
+        "row {row}, new token {step}: the logits are not finite; the first that isn't is {at}: the weights or an edit make the model overflow"
+    )]
     NonFinite {
         /// The row.
         row: usize,
         /// The new token.
         step: usize,
+        /// The first residual that isn't finite.
+        at: String,
     },
     /// A hook point that the model doesn't have.
     #[error("{point}: this model of {layers} layers has no such site; its sites are {}", known.join(", "))]
@@ -266,12 +270,37 @@ pub enum Error {
         /// The template's words.
         message: String,
     },
+    /// Text where there is no tokenizer.
+    #[error("there is no tokenizer.json: give token ids, or add the tokenizer's files to the folder")]
+    NoTokenizer,
+    /// A prompt without tokens, and no token that begins a text.
+    #[error("a prompt has no token, and the tokenizer names neither bos_token nor eos_token to stand for that")]
+    NoToken,
+    /// Something that this model can't be asked for.
+    #[error("this model doesn't give {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 impl Error {
+    /// The same error where the batch begins with row `first` of the whole.
+    #[must_use]
+    pub(crate) fn in_row(mut self, first: usize) -> Self {
+        if let Self::EmptyRow { row }
+        | Self::TokenId { row, .. }
+        | Self::TooLong { row, .. }
+        | Self::NonFinite { row, .. } = &mut self
+        {
+            *row += first;
+        }
+        self
+    }
+
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {

@@ -10,3 +10,8 @@ mod generation;
 mod loading;
 mod mutations;
 mod parity;
+mod prefix;
+mod text;
+#[cfg(feature = "cli")]
+mod text_command;
+mod text_model;
