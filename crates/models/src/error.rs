@@ -221,7 +221,7 @@ pub enum Error {
     },
     /// A tokenizer's file, or one beside it, that can't be used.
     #[error("{}: {problem}; {remedy}", path.display())]
-    Tokenizer {
+    TokenizerFile {
         /// The file.
         path: PathBuf,
         /// What is wrong.

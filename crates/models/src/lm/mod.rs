@@ -23,7 +23,7 @@ pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
 pub use edits::{Coef, Edit, EditHook, Where, grad_probe};
 pub use family::{Family, NormKind, NormPlace, QkNorm, RmsWeight};
 pub use forward::PassOptions;
-pub use generate::{Batch, Finish, FirstToken, GenConfig, Generation, LogLik, NewToken, Prefix, Sampler};
+pub use generate::{Finish, FirstToken, GenConfig, Generation, LogLik, NewToken, Prefix, Prompts, Sampler};
 pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, SITES, Site, SiteInfo};
 pub use input::Input;
 pub use language_model::{Caps, Continuation, LanguageModel, Prompt, TextGeneration};

@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    generate::{Batch, Finish, GenConfig, LogLik},
+    generate::{Finish, GenConfig, LogLik, Prompts},
     hooks::{HookPoint, HookSet, Site},
     input::Input,
     language_model::{Caps, Continuation, LanguageModel, Prompt, TextGeneration},
@@ -199,7 +199,7 @@ impl TextModel {
             let mut streams: Vec<Option<TextStream>> = (0..rows.len()).map(stream).collect();
             let mut failed = None;
             let generations = self.model.generate_batch(
-                &Batch::new(&batch).as_rows(rows.iter().map(|row| first + row).collect())?,
+                &Prompts::new(&batch).as_rows(rows.iter().map(|row| first + row).collect())?,
                 std::slice::from_ref(&config),
                 &self.hooks,
                 &mut |new| {

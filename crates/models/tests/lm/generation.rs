@@ -1,5 +1,5 @@
 use ashlar_models::lm::{
-    Batch, Coef, Edit, Finish, FirstToken, GenConfig, Generation, HookPoint, HookSet, Model, Sampler, Site,
+    Coef, Edit, Finish, FirstToken, GenConfig, Generation, HookPoint, HookSet, Model, Prompts, Sampler, Site,
 };
 use candle_core::{DType, Device};
 
@@ -47,13 +47,13 @@ fn a_rows_sample_does_not_depend_on_its_batch() {
             "{family}: all rows have {lengths:?} tokens: this tests nothing"
         );
         for row in 0..prompts.len() {
-            let batch = Batch::new(&prompts[row..=row]).as_rows(vec![row]).unwrap();
+            let batch = Prompts::new(&prompts[row..=row]).as_rows(vec![row]).unwrap();
             let alone = model.generate_batch(&batch, std::slice::from_ref(&config), &HookSet::new(), &mut |_| true);
             let alone = &alone.unwrap()[0];
             assert_eq!((&alone.tokens, alone.finish), (&together[row].tokens, together[row].finish), "{family} {row}");
         }
         // Another name is another stream.
-        let batch = Batch::new(&prompts[..1]).as_rows(vec![5]).unwrap();
+        let batch = Prompts::new(&prompts[..1]).as_rows(vec![5]).unwrap();
         let moved =
             model.generate_batch(&batch, std::slice::from_ref(&config), &HookSet::new(), &mut |_| true).unwrap();
         assert_ne!(moved[0].tokens, together[0].tokens, "{family}");
@@ -153,7 +153,7 @@ fn settings_of_each_row_and_the_most_likely_tokens() {
     let greedy = GenConfig { max_new: 5, eos: Some(Vec::new()), logprobs: 4, ..GenConfig::default() };
     let drawn = GenConfig { max_new: 9, sampler: Sampler::at(3.0), logprobs: 0, ..greedy.clone() };
     let configs = [greedy.clone(), drawn.clone(), greedy.clone()];
-    let mixed = model.generate_batch(&Batch::new(&prompts), &configs, &HookSet::new(), &mut |_| true).unwrap();
+    let mixed = model.generate_batch(&Prompts::new(&prompts), &configs, &HookSet::new(), &mut |_| true).unwrap();
     assert_eq!(mixed[0], generate(&model, &prompts, &greedy)[0]);
     assert_eq!(mixed[1].tokens, generate(&model, &prompts, &drawn)[1].tokens);
     assert_eq!((mixed[1].tokens.len(), mixed[1].top.len()), (9, 0));
@@ -162,7 +162,7 @@ fn settings_of_each_row_and_the_most_likely_tokens() {
         assert!(top.windows(2).all(|pair| pair[0].1 >= pair[1].1));
         assert!((mixed[0].sampled_logprobs[t] - mixed[0].logprobs[t]).abs() < 1e-6);
     }
-    assert!(model.generate_batch(&Batch::new(&prompts), &configs[..2], &HookSet::new(), &mut |_| true).is_err());
+    assert!(model.generate_batch(&Prompts::new(&prompts), &configs[..2], &HookSet::new(), &mut |_| true).is_err());
 }
 
 #[test]

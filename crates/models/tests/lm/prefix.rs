@@ -1,6 +1,6 @@
 //! Caches and shared prefixes against full passes.
 
-use ashlar_models::lm::{Batch, GenConfig, HookSet, Input, KvCache, Model, Sampler};
+use ashlar_models::lm::{GenConfig, HookSet, Input, KvCache, Model, Prompts, Sampler};
 use candle_core::{DType, Device, Tensor};
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, rows};
@@ -94,7 +94,7 @@ fn a_shared_prefix_is_as_good_as_reading_it_again() {
                 assert!(off < NEAR, "{family}, prefix {length}, row {row}: {off:e}");
             }
             // The prefix is as it was.
-            let batch = Batch::new(&suffixes[1..2]).after(&prefix).as_rows(vec![1]).unwrap();
+            let batch = Prompts::new(&suffixes[1..2]).after(&prefix).as_rows(vec![1]).unwrap();
             let again = model.generate_batch(&batch, std::slice::from_ref(&config), &hooks, &mut |_| true).unwrap();
             assert_eq!(again[0].tokens, apart[1].tokens, "{family}");
         }

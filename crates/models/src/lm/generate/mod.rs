@@ -24,13 +24,13 @@ use crate::{Error, Result};
 
 /// Prompts that are continued together.
 #[derive(Clone, Debug)]
-pub struct Batch<'a> {
+pub struct Prompts<'a> {
     tokens: &'a [Vec<u32>],
     rows: Vec<usize>,
     prefix: Option<&'a Prefix>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> Prompts<'a> {
     /// Prompts of any lengths.
     pub fn new(tokens: &'a [Vec<u32>]) -> Self {
         Self { tokens, rows: (0..tokens.len()).collect(), prefix: None }
@@ -66,7 +66,7 @@ impl Model {
         hooks: &HookSet,
         on_token: &mut dyn FnMut(NewToken) -> bool,
     ) -> Result<Vec<Generation>> {
-        self.generate_batch(&Batch::new(prompts), std::slice::from_ref(config), hooks, on_token)
+        self.generate_batch(&Prompts::new(prompts), std::slice::from_ref(config), hooks, on_token)
     }
 
     /// [`generate`](Self::generate) with a prefix, with rows of a larger whole, with settings for each row: `configs` has
@@ -76,7 +76,7 @@ impl Model {
     /// As there. Stop strings are refused: they need a tokenizer.
     pub fn generate_batch(
         &self,
-        batch: &Batch,
+        batch: &Prompts,
         configs: &[GenConfig],
         hooks: &HookSet,
         on_token: &mut dyn FnMut(NewToken) -> bool,
@@ -144,7 +144,7 @@ impl Model {
         hooks: &HookSet,
         on_token: &mut dyn FnMut(NewToken) -> bool,
     ) -> Result<Vec<Generation>> {
-        self.generate_batch(&Batch::new(prompts).after(prefix), std::slice::from_ref(config), hooks, on_token)
+        self.generate_batch(&Prompts::new(prompts).after(prefix), std::slice::from_ref(config), hooks, on_token)
     }
 }
 
