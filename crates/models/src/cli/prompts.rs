@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::{Error, lm::Prompt};
 
-/// Objects of a JSON-lines file with their line numbers.
-pub(super) fn objects(path: &Path) -> Result<Vec<(usize, Map<String, Value>)>, Failure> {
+/// An object with the number of its line.
+pub(super) type Line = (usize, Map<String, Value>);
+
+/// Objects of a JSON-lines file.
+pub(super) fn objects(path: &Path) -> Result<Vec<Line>, Failure> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source });
     let bytes = bytes.map_err(|error| Failure::usage(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -15,6 +15,7 @@ mod model;
 mod moe;
 mod names;
 mod ops;
+mod save;
 pub mod text;
 mod text_model;
 
@@ -31,5 +32,6 @@ pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::Ops;
+pub use save::{SaveOptions, Saved};
 pub use text::Tokenizer;
 pub use text_model::{Piece, TextModel};

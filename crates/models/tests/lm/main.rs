@@ -11,6 +11,7 @@ mod loading;
 mod mutations;
 mod parity;
 mod prefix;
+mod saving;
 mod text;
 #[cfg(feature = "cli")]
 mod text_command;

@@ -100,7 +100,7 @@ impl Model {
             Some(prefix) => prefix.before(batch.tokens, batch.rows.clone())?,
             None => (KvCache::new(), Input::rows(batch.tokens)?.with_rows(batch.rows.clone())?),
         };
-        let options = PassOptions { last_only: true, ..PassOptions::default() };
+        let options = last_column();
         loop {
             let logits = self.forward_with(&input, Some(&mut cache), hooks, &options)?;
             let last = logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
@@ -146,6 +146,12 @@ impl Model {
     ) -> Result<Vec<Generation>> {
         self.generate_batch(&Prompts::new(prompts).after(prefix), std::slice::from_ref(config), hooks, on_token)
     }
+}
+
+/// Logits of the last column only.
+#[allow(clippy::needless_update)] // more options may come
+fn last_column() -> PassOptions {
+    PassOptions { last_only: true, ..PassOptions::default() }
 }
 
 /// A row while it grows.

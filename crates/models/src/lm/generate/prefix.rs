@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    lm::{HookSet, Input, KvCache, Model, PassOptions},
+    lm::{HookSet, Input, KvCache, Model},
 };
 
 /// Tokens that were read, with their keys and values.
@@ -22,8 +22,7 @@ impl Model {
     /// As [`forward`](Self::forward).
     pub fn prefix(&self, tokens: &[u32], hooks: &HookSet) -> Result<Prefix> {
         let mut cache = KvCache::new();
-        let options = PassOptions { last_only: true, ..PassOptions::default() };
-        self.forward_with(&Input::rows(&[tokens.to_vec()])?, Some(&mut cache), hooks, &options)?;
+        self.forward_with(&Input::rows(&[tokens.to_vec()])?, Some(&mut cache), hooks, &super::last_column())?;
         Ok(Prefix { tokens: tokens.to_vec(), cache })
     }
 }
