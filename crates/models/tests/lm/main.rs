@@ -12,4 +12,9 @@ mod generation;
 mod loading;
 mod mutations;
 mod parity;
+mod prefix;
 mod saving;
+mod text;
+#[cfg(feature = "cli")]
+mod text_command;
+mod text_model;
