@@ -7,6 +7,8 @@ mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "cli")]
+mod convert;
 mod edits;
 mod generation;
 mod loading;
