@@ -1,7 +1,9 @@
 //! The command line: `ashlar models …` and the binary `ashlar-models`.
 
+mod capture;
 mod inspect;
 mod logits;
+mod rows;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -21,6 +23,9 @@ pub enum Command {
     /// Write the logits of token ids at all positions.
     #[command(after_help = logits::EXAMPLE)]
     Logits(logits::LogitsArgs),
+    /// Write activations at named sites and tokens.
+    #[command(after_help = capture::EXAMPLE)]
+    Capture(capture::CaptureArgs),
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
@@ -69,6 +74,7 @@ pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Capture(args) => capture::run(args),
         Command::Verify(args) => verify::run(args),
     }
 }

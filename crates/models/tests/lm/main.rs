@@ -2,11 +2,14 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
+#[cfg(feature = "cli")]
+mod capture;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
 mod edits;
 mod generation;
+mod hooks;
 mod loading;
 mod mutations;
 mod parity;
