@@ -306,7 +306,7 @@ impl Model {
     /// As [`run_with_cache`](Self::run_with_cache).
     pub fn capture(&self, input: &Input, spec: &CaptureSpec) -> Result<Captured> {
         let (hooks, captured) = spec.hooks(&self.spec, HookSet::new())?;
-        self.forward_with(input, None, &hooks, &PassOptions { last_only: true })?;
+        self.forward_with(input, None, &hooks, &PassOptions { last_only: true, ..PassOptions::default() })?;
         Ok(captured)
     }
 }

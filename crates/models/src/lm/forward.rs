@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::{
+    adapter::{self, Dropout},
     block::Block,
     cache::KvCache,
     config::ModelSpec,
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 pub struct PassOptions {
     /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
     pub last_only: bool,
+    /// Dropout of adapters that have it; without this they have none.
+    pub dropout: Option<Dropout>,
 }
 
 /// What one pass carries from block to block.
@@ -28,6 +31,7 @@ pub(super) struct Pass<'a> {
     pub spec: &'a ModelSpec,
     pub ops: Ops,
     pub hooks: &'a HookSet,
+    pub dropout: Option<Dropout>,
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
     pub rotation: Option<(Tensor, Tensor)>,
@@ -119,6 +123,7 @@ impl Model {
             spec,
             ops: self.ops,
             hooks,
+            dropout: options.dropout,
             rotation: self.rotation(&positions)?,
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             executor: self.executor.as_ref(),
@@ -127,7 +132,11 @@ impl Model {
             cache,
         };
 
-        let mut x = self.ops.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
+        let ids = input.tensor(device)?.flatten_all()?;
+        let mut x = self.ops.embedding(&self.embedding, &ids)?;
+        for change in &self.table_lora {
+            x = (x + change.rows(&ids, &pass)?)?;
+        }
         x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
         if let Some(scale) = spec.embed_scale {
             // The factor is rounded to the model's dtype, as in the original.
@@ -150,7 +159,8 @@ impl Model {
             x = last(x)?;
         }
         x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x, &pass)?)?;
-        let mut logits = self.ops.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        let mut logits =
+            adapter::project(&self.head_lora, &x, self.head.as_ref().unwrap_or(&self.embedding), None, &pass)?;
         if let Some(cap) = spec.final_softcap {
             logits = self.ops.softcap(&logits, cap)?;
         }

@@ -1,5 +1,6 @@
 //! Decoder-only language models: one implementation for all families, driven by `config.json`.
 
+mod adapter;
 mod block;
 mod cache;
 mod capture;
@@ -16,7 +17,9 @@ mod model;
 mod moe;
 mod names;
 mod ops;
+mod save;
 
+pub use adapter::{AdapterSpec, Dropout, InitA, Targets};
 pub use cache::KvCache;
 pub use capture::{CaptureSpec, Select};
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
@@ -31,3 +34,4 @@ pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::Ops;
+pub use save::{SaveOptions, Saved};

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "cli")]
 mod capture;
+mod adapter_files;
+mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
@@ -13,3 +15,4 @@ mod hooks;
 mod loading;
 mod mutations;
 mod parity;
+mod saving;
