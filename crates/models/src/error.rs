@@ -383,6 +383,59 @@ pub enum Error {
         /// What it returned.
         found: Vec<usize>,
     },
+    /// A label that is no token.
+    #[error(
+        "the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)"
+    )]
+    TokenLabel {
+        /// The row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The label.
+        label: i64,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A batch in which nothing is to be learnt.
+    #[error("no column of the batch has a label")]
+    NoLabel,
+    /// Training without a trainable parameter.
+    #[error("no parameter of the model is trainable; it has {}", names.join(", "))]
+    Frozen {
+        /// Its parameters.
+        names: Vec<String>,
+    },
+    /// A loss or gradient that is no number.
+    #[error("step {step}: loss or gradient is not finite; lower the learning rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+    },
+    /// A run that was asked to stop.
+    #[error("interrupted after step {step}{}", if *saved { "; go on with --resume" } else { "" })]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+        /// Whether a checkpoint was written.
+        saved: bool,
+    },
+    /// Optimiser or run folder failed.
+    #[error(transparent)]
+    Train(#[from] ashlar_train::Error),
+    /// A data set can't be read.
+    #[error(transparent)]
+    Data(#[from] ashlar_data::Error),
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -1,10 +1,12 @@
 //! The command line: `ashlar models …` and the binary `ashlar-models`.
 
+mod capture;
 mod convert;
 mod generate;
 mod inspect;
 mod logits;
 mod prompts;
+mod rows;
 mod score;
 mod verify;
 
@@ -34,6 +36,9 @@ pub enum Command {
     /// Log-likelihood and perplexity of texts.
     #[command(after_help = score::EXAMPLE)]
     Score(score::ScoreArgs),
+    /// Write activations at named sites and tokens.
+    #[command(after_help = capture::EXAMPLE)]
+    Capture(capture::CaptureArgs),
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
@@ -114,6 +119,7 @@ pub fn run(command: &Command, global: &GlobalArgs) -> Result<Answer, Failure> {
         Command::Logits(args) => logits::run(args),
         Command::Generate(args) => generate::run(args, global),
         Command::Score(args) => score::run(args),
+        Command::Capture(args) => capture::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Convert(args) => convert::run(args),
     }

@@ -130,6 +130,18 @@ impl Input {
         self.real.iter().flatten().copied()
     }
 
+    /// Whether a model can read it from its start.
+    ///
+    /// # Errors
+    /// Ids outside the vocabulary and rows longer than the model reads, by the row's id.
+    pub fn fits(&self, spec: &ModelSpec) -> Result<()> {
+        self.check(spec, &[]).map_err(|error| match error {
+            Error::TokenId { row, column, id, vocab } => Error::TokenId { row: self.rows[row], column, id, vocab },
+            Error::TooLong { row, found, max } => Error::TooLong { row: self.rows[row], found, max },
+            other => other,
+        })
+    }
+
     /// Ids in range, rows not longer than the model reads; `past` as in [`Self::positions`].
     pub(super) fn check(&self, spec: &ModelSpec, past: &[Vec<bool>]) -> Result<()> {
         for (row, ids) in self.ids.iter().enumerate() {

@@ -4,6 +4,8 @@
 
 mod adapter_files;
 mod adapters;
+#[cfg(feature = "cli")]
+mod capture;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
@@ -11,6 +13,7 @@ mod command;
 mod convert;
 mod edits;
 mod generation;
+mod hooks;
 mod loading;
 mod mutations;
 mod parity;
