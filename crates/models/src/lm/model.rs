@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
+    adapter::{Adapter, Lora},
     block::{Block, Norm, get},
     config::ModelSpec,
+    executor::{self, ExpertExecutor},
     load::{self, Params},
     names,
     ops::Ops,
@@ -25,11 +28,17 @@ pub struct Model {
     /// The folder it was loaded from, whose tokenizer goes along when it is saved.
     pub(super) source: Option<PathBuf>,
     pub(super) vars: BTreeMap<String, Var>,
+    pub(super) adapters: Vec<Arc<Adapter>>,
+    pub(super) head_lora: Vec<Lora>,
+    pub(super) table_lora: Vec<Lora>,
+    /// What a merged model was before.
+    pub(super) unmerged: Option<Arc<Model>>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
     pub(super) blocks: Vec<Block>,
     pub(super) final_norm: Norm,
     pub(super) head: Option<Tensor>,
+    pub(super) executor: Option<executor::Shared>,
 }
 
 impl Model {
@@ -56,11 +65,16 @@ impl Model {
             final_norm: Norm::new(&params, final_norm, spec.norm)?,
             head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
             ops: Ops::default(),
+            executor: None,
             embedding,
             spec,
             params,
             source: None,
             vars: BTreeMap::new(),
+            adapters: Vec::new(),
+            head_lora: Vec::new(),
+            table_lora: Vec::new(),
+            unmerged: None,
         })
     }
 
@@ -71,7 +85,7 @@ impl Model {
 
     /// The same model with every parameter trainable whose name the filter accepts; their values are copied.
     ///
-    /// Without this nothing is: a forward pass then records no graph.
+    /// Without this nothing is: a forward pass then records no graph. The filter sees the last adapter's names too.
     ///
     /// # Errors
     /// Where candle can't copy.
@@ -85,8 +99,7 @@ impl Model {
                 vars.insert(name.clone(), var);
             }
         }
-        let model = Self::from_params(self.spec.clone(), params)?.with_ops(self.ops);
-        Ok(Self { vars, source: self.source.clone(), ..model })
+        self.rebuilt(params, &self.adapters)?.with_trainable_adapter(vars, filter)
     }
 
     /// The trainable parameters.
@@ -98,6 +111,13 @@ impl Model {
     #[must_use]
     pub fn with_ops(mut self, ops: Ops) -> Self {
         self.ops = ops;
+        self
+    }
+
+    /// Lets something else run the experts of the sparse layers.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Arc<dyn ExpertExecutor>) -> Self {
+        self.executor = Some(executor::Shared(executor));
         self
     }
 

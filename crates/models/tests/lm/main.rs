@@ -2,9 +2,13 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
+mod adapter_files;
+mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "cli")]
+mod convert;
 mod edits;
 mod generation;
 mod loading;
