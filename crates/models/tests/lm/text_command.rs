@@ -6,7 +6,10 @@ use assert_cmd::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{checkpoint::checkpoint, text_model::tokenizer};
+use crate::{
+    checkpoint::{self, checkpoint},
+    text_model::tokenizer,
+};
 
 fn models(args: &[&str]) -> (i32, String, String) {
     let output = Command::cargo_bin("ashlar-models").unwrap().args(args).output().unwrap();
@@ -222,4 +225,16 @@ fn wrong_input_exits_with_2() {
     let plain = folder(false);
     ashlar_models::lm::Tokenizer::chars(&['a']).unwrap().save(plain.path()).unwrap();
     refused(&["generate", plain.path().to_str().unwrap(), "--prompt", ""], "row 0 has no token");
+}
+
+#[test]
+fn numbers_that_overflow_exit_with_1() {
+    let mut tensors = checkpoint::tensors("llama");
+    let name = "model.layers.1.mlp.down_proj.weight";
+    tensors.insert(name.to_owned(), (&tensors[name] * f64::INFINITY).unwrap());
+    let folder = checkpoint::write(&tensors, &checkpoint::config("llama", 5));
+    let (code, stdout, stderr) = models(&["generate", folder.path().to_str().unwrap(), "--token-ids", "3,4"]);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    let stderr = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stderr.contains("row 0, new token 0") && stderr.contains("blocks.1.hook_resid_post"), "{stderr}");
 }
