@@ -171,6 +171,55 @@ pub enum Error {
         /// The model's positions.
         max: usize,
     },
+    /// A label that is no token.
+    #[error("the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)")]
+    TokenLabel {
+        /// The row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The label.
+        label: i64,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A batch in which nothing is to be learnt.
+    #[error("no column of the batch has a label")]
+    NoLabel,
+    /// Training without a trainable parameter.
+    #[error("no parameter of the model is trainable; it has {}", names.join(", "))]
+    Frozen {
+        /// Its parameters.
+        names: Vec<String>,
+    },
+    /// A loss or gradient that is no number.
+    #[error("step {step}: loss or gradient is not finite; lower the learning rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+    },
+    /// A run that was asked to stop.
+    #[error("interrupted after step {step}{}", if *saved { "; go on with --resume" } else { "" })]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+        /// Whether a checkpoint was written.
+        saved: bool,
+    },
+    /// The tokenizer failed.
+    #[error("cannot {action} the tokenizer: {reason}")]
+    Tokenizer {
+        /// What was tried.
+        action: &'static str,
+        /// The library's answer.
+        reason: String,
+    },
+    /// Optimiser or run folder failed.
+    #[error(transparent)]
+    Train(#[from] ashlar_train::Error),
+    /// A data set can't be read.
+    #[error(transparent)]
+    Data(#[from] ashlar_data::Error),
     /// A setting outside its range.
     #[error("{name} = {found}: it must be {expected}")]
     Setting {
@@ -224,7 +273,17 @@ impl Error {
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Candle(_) | Self::NonFinite { .. })
+        match self {
+            Self::Train(error) => error.is_input(),
+            Self::Data(error) => error.is_input(),
+            Self::Io { .. }
+            | Self::Candle(_)
+            | Self::NonFinite { .. }
+            | Self::Diverged { .. }
+            | Self::Interrupted { .. }
+            | Self::Tokenizer { .. } => false,
+            _ => true,
+        }
     }
 }
 

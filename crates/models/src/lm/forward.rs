@@ -9,6 +9,7 @@ use super::{
     input::{self, Input},
     model::Model,
     ops::Ops,
+    recompute::Recompute,
 };
 use crate::{Error, Result};
 
@@ -17,6 +18,8 @@ use crate::{Error, Result};
 pub struct PassOptions {
     /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
     pub last_only: bool,
+    /// Keep only each block's input and run the block again in the backward pass.
+    pub recompute: Option<Recompute>,
 }
 
 /// What one pass carries from block to block.

@@ -82,6 +82,16 @@ impl Model {
         Ok(Self { vars, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
     }
 
+    /// The same model with nothing trainable: it reads the same storage, so it sees every change of the variables, and its
+    /// passes record no graph.
+    ///
+    /// # Errors
+    /// Where a parameter is missing.
+    pub fn frozen(&self) -> Result<Self> {
+        let params = self.params.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+        Ok(Self::from_params(self.spec.clone(), params)?.with_ops(self.ops))
+    }
+
     /// The trainable parameters.
     pub fn vars(&self) -> &BTreeMap<String, Var> {
         &self.vars
