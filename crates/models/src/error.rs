@@ -264,6 +264,26 @@ pub enum Error {
         /// What the hook returned.
         found: Vec<usize>,
     },
+    /// Something stands where a folder is to be written.
+    #[error("{}: there is something already; name a new folder", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A specification that no `config.json` of its family can say.
+    #[error("no config.json of the family {family} means this model: its layers, windows or biases are none that the family has")]
+    NoConfig {
+        /// `model_type`.
+        family: &'static str,
+    },
+    /// A weight too large for half precision.
+    #[error("{name} holds {value}, which is infinite in f16; save as bf16 or f32")]
+    Overflow {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f64,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -18,6 +18,7 @@ mod names;
 mod ops;
 mod recompute;
 pub mod train;
+mod save;
 
 pub use cache::KvCache;
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
@@ -35,3 +36,4 @@ pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::Ops;
 pub use recompute::Recompute;
 pub use train::on_deep_stack;
+pub use save::{SaveOptions, Saved};

@@ -1,6 +1,9 @@
 //! A model: its specification and its weights.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -19,6 +22,8 @@ pub struct Model {
     pub(super) spec: ModelSpec,
     pub(super) ops: Ops,
     params: Params,
+    /// The folder it was loaded from, whose tokenizer goes along when it is saved.
+    pub(super) source: Option<PathBuf>,
     pub(super) vars: BTreeMap<String, Var>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
@@ -35,7 +40,7 @@ impl Model {
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let mut spec = load::read_config(folder)?;
         let params = load::read_params(folder, &mut spec, dtype, device)?;
-        Self::from_params(spec, params)
+        Ok(Self { source: Some(folder.to_owned()), ..Self::from_params(spec, params)? })
     }
 
     /// A model of these parameters, which must be those of [`parameters`](names::parameters).
@@ -54,6 +59,7 @@ impl Model {
             embedding,
             spec,
             params,
+            source: None,
             vars: BTreeMap::new(),
         })
     }
@@ -79,7 +85,8 @@ impl Model {
                 vars.insert(name.clone(), var);
             }
         }
-        Ok(Self { vars, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
+        let model = Self::from_params(self.spec.clone(), params)?.with_ops(self.ops);
+        Ok(Self { vars, source: self.source.clone(), ..model })
     }
 
     /// The same model with nothing trainable: it reads the same storage, so it sees every change of the variables, and its

@@ -10,3 +10,4 @@ mod generation;
 mod loading;
 mod mutations;
 mod parity;
+mod saving;

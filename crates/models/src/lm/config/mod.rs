@@ -8,6 +8,7 @@
 mod keys;
 mod layers;
 mod rope;
+mod write;
 
 use serde_json::{Map, Value};
 

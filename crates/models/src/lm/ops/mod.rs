@@ -5,6 +5,8 @@
 //! tests hold the fused ones against.
 
 mod composed;
+mod experts;
+mod linear;
 
 use candle_core::Tensor;
 
@@ -23,11 +25,6 @@ pub enum Ops {
 }
 
 impl Ops {
-    /// x Wᵀ + b, x [.., in], W [out, in].
-    pub fn linear(self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-        linear(x, w, b)
-    }
-
     /// x / sqrt(mean(x²) + eps) over the last dimension, times w.
     pub fn rms_norm(self, x: &Tensor, w: &Tensor, eps: f64, weight: RmsWeight) -> Result<Tensor> {
         composed::rms_norm(x, w, eps, weight)
