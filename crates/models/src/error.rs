@@ -172,7 +172,9 @@ pub enum Error {
         max: usize,
     },
     /// A label that is no token.
-    #[error("the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)")]
+    #[error(
+        "the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)"
+    )]
     TokenLabel {
         /// The row.
         row: usize,
@@ -205,14 +207,6 @@ pub enum Error {
         step: u64,
         /// Whether a checkpoint was written.
         saved: bool,
-    },
-    /// The tokenizer failed.
-    #[error("cannot {action} the tokenizer: {reason}")]
-    Tokenizer {
-        /// What was tried.
-        action: &'static str,
-        /// The library's answer.
-        reason: String,
     },
     /// Optimiser or run folder failed.
     #[error(transparent)]
@@ -271,7 +265,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// A specification that no `config.json` of its family can say.
-    #[error("no config.json of the family {family} means this model: its layers, windows or biases are none that the family has")]
+    #[error(
+        "no config.json of the family {family} means this model: its layers, windows or biases are none that the family has"
+    )]
     NoConfig {
         /// `model_type`.
         family: &'static str,
@@ -283,6 +279,57 @@ pub enum Error {
         name: String,
         /// The value.
         value: f64,
+    },
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A text that the tokenizer can't encode.
+    #[error("the tokenizer can't encode {text:?}: {problem}")]
+    Encode {
+        /// Its start.
+        text: String,
+        /// The library's answer.
+        problem: String,
+    },
+    /// Tokens that the tokenizer can't decode.
+    #[error("the tokenizer can't decode {count} tokens: {problem}")]
+    Decode {
+        /// How many.
+        count: usize,
+        /// The library's answer.
+        problem: String,
+    },
+    /// No chat template of that name.
+    #[error(
+        "there is no chat template {wanted:?}{}; add chat_template.jinja to the folder, or give the text as it stands",
+        if found.is_empty() { String::new() } else { format!(" (there is {})", found.join(", ")) }
+    )]
+    NoChatTemplate {
+        /// The name.
+        wanted: String,
+        /// Names of those there are.
+        found: Vec<String>,
+    },
+    /// A chat template that can't be rendered.
+    #[error("the chat template {name:?} fails: {problem}")]
+    ChatTemplate {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A chat template called `raise_exception`.
+    #[error("the chat template refuses the conversation: {message}")]
+    ChatRefused {
+        /// The template's words.
+        message: String,
     },
     /// candle failed.
     #[error(transparent)]
@@ -300,8 +347,7 @@ impl Error {
             | Self::Candle(_)
             | Self::NonFinite { .. }
             | Self::Diverged { .. }
-            | Self::Interrupted { .. }
-            | Self::Tokenizer { .. } => false,
+            | Self::Interrupted { .. } => false,
             _ => true,
         }
     }

@@ -164,9 +164,7 @@ impl Schedule {
             Self::WarmupLinear { warmup, floor } => {
                 warmed(step, total, warmup, 1.0 - warmup, |t| 1.0 - (1.0 - floor) * t)
             }
-            Self::Wsd { warmup, decay, floor } => {
-                warmed(step, total, warmup, decay, |t| 1.0 - (1.0 - floor) * t)
-            }
+            Self::Wsd { warmup, decay, floor } => warmed(step, total, warmup, decay, |t| 1.0 - (1.0 - floor) * t),
             Self::Step { every, gamma } => gamma.powf((step / every.max(1)) as f64),
         }
     }

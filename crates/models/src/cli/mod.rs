@@ -2,6 +2,7 @@
 
 mod inspect;
 mod logits;
+mod train;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -9,6 +10,8 @@ use std::{path::PathBuf, process::ExitCode};
 use ashlar_cli::{Answer, Failure, GlobalArgs};
 use candle_core::{DType, Device};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use train::STAGES;
 
 use crate::lm::Model;
 
@@ -21,6 +24,9 @@ pub enum Command {
     /// Write the logits of token ids at all positions.
     #[command(after_help = logits::EXAMPLE)]
     Logits(logits::LogitsArgs),
+    /// Train a model on a text, from scratch or from a checkpoint.
+    #[command(after_help = train::EXAMPLE)]
+    Train(Box<train::TrainArgs>),
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
@@ -69,6 +75,7 @@ pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Train(args) => train::run(args),
         Command::Verify(args) => verify::run(args),
     }
 }

@@ -17,8 +17,9 @@ mod moe;
 mod names;
 mod ops;
 mod recompute;
-pub mod train;
 mod save;
+pub mod text;
+pub mod train;
 
 pub use cache::KvCache;
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
@@ -35,5 +36,6 @@ pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::Ops;
 pub use recompute::Recompute;
-pub use train::on_deep_stack;
 pub use save::{SaveOptions, Saved};
+pub use text::Tokenizer;
+pub use train::on_deep_stack;

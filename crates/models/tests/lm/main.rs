@@ -11,3 +11,4 @@ mod loading;
 mod mutations;
 mod parity;
 mod saving;
+mod training;

@@ -136,7 +136,9 @@ fn dtypes() {
     let error = model.save(&out, &SaveOptions { dtype: Some(DType::F16), ..SaveOptions::default() }).unwrap_err();
     assert!(error.to_string().contains(name), "{error}");
     // Nothing is left of a save that failed.
-    assert!(fs::read_dir(to.path()).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("large")));
+    assert!(
+        fs::read_dir(to.path()).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("large"))
+    );
 }
 
 #[test]
@@ -158,7 +160,9 @@ fn a_head_that_differs_is_saved_untied() {
 #[test]
 fn companions_go_along() {
     let from = checkpoint("llama", 5);
-    for (name, text) in [("tokenizer.json", "{}"), ("chat_template.jinja", "hello"), ("generation_config.json", "{\"a\":1}")] {
+    for (name, text) in
+        [("tokenizer.json", "{}"), ("chat_template.jinja", "hello"), ("generation_config.json", "{\"a\":1}")]
+    {
         fs::write(from.path().join(name), text).unwrap();
     }
     fs::write(from.path().join("notes.txt"), "mine").unwrap();

@@ -92,20 +92,14 @@ impl Model {
     ///
     /// # Errors
     /// As [`loss`](Self::loss).
-    pub fn loss_with(
-        &self,
-        batch: &Batch,
-        hooks: &HookSet,
-        options: &LossOptions,
-        pass: &PassOptions,
-    ) -> Result<Loss> {
+    pub fn loss_with(&self, batch: &Batch, hooks: &HookSet, options: &LossOptions, pass: &PassOptions) -> Result<Loss> {
         batch.check(self.spec.vocab)?;
         let sparse = self.spec.moe.iter().flatten().next().copied();
         let aux = options.router_aux.unwrap_or(self.spec.router_aux_coef);
         let router = sparse.filter(|_| aux != 0.0 || options.router_z != 0.0);
-        let (hooks, captured) = match router {
-            Some(_) => self.capture_routers(hooks)?,
-            None => (hooks.clone(), Captured::default()),
+        let (hooks, captured) = match (router, &pass.recompute) {
+            (Some(_), None) => self.capture_routers(hooks)?,
+            _ => (hooks.clone(), Captured::default()),
         };
         let pass = PassOptions { last_only: false, ..pass.clone() };
         let logits = self.forward_with(&batch.input, None, &hooks, &pass)?;
@@ -120,7 +114,10 @@ impl Model {
             terms.push((z * options.z_loss)?);
         }
         if let Some(moe) = router {
-            let logits: Vec<Tensor> = self.router_points().filter_map(|point| captured.get(point)).collect();
+            let logits: Vec<Tensor> = match &pass.recompute {
+                Some(recompute) => recompute.take_routers(),
+                None => self.router_points().filter_map(|point| captured.get(point)).collect(),
+            };
             let rows: Vec<bool> = batch.input.is_token().collect();
             if aux != 0.0 {
                 let value = router::load_balancing(&logits, moe.top_k, &rows)?;

@@ -4,9 +4,8 @@ use super::router::{load_balancing, z_loss};
 
 /// G [10, 4] = sin(0.9 (i + 1)(e + 1) + s).
 fn router(s: f64) -> Tensor {
-    let values: Vec<f64> = (1..=10)
-        .flat_map(|i| (1..=4).map(move |e| (0.9 * f64::from(i) * f64::from(e) + s).sin()))
-        .collect();
+    let values: Vec<f64> =
+        (1..=10).flat_map(|i| (1..=4).map(move |e| (0.9 * f64::from(i) * f64::from(e) + s).sin())).collect();
     Tensor::from_vec(values, (10, 4), &Device::Cpu).unwrap()
 }
 

@@ -151,7 +151,8 @@ impl TrainConfig {
     /// With the first setting that is outside its range.
     pub fn check(&self) -> Result<()> {
         let t = &self.train;
-        let wrong = |name, found: String, expected: &str| Err(Error::Setting { name, found, expected: expected.into() });
+        let wrong =
+            |name, found: String, expected: &str| Err(Error::Setting { name, found, expected: expected.into() });
         if self.model.path.is_some() == self.model.init.is_some() {
             let found = if self.model.path.is_some() { "path and init" } else { "neither" };
             return wrong("model", found.into(), "either path (a checkpoint) or init (a shape)");
@@ -170,12 +171,8 @@ impl TrainConfig {
         if !(t.lr > 0.0 && t.lr.is_finite()) {
             return wrong("lr", t.lr.to_string(), "above 0");
         }
-        let not_negative = [
-            ("weight_decay", t.weight_decay),
-            ("clip", t.clip),
-            ("z_loss", t.z_loss),
-            ("router_z", t.router_z),
-        ];
+        let not_negative =
+            [("weight_decay", t.weight_decay), ("clip", t.clip), ("z_loss", t.z_loss), ("router_z", t.router_z)];
         for (name, value) in not_negative {
             if !(value >= 0.0 && value.is_finite()) {
                 return wrong(name, value.to_string(), "finite and not negative");

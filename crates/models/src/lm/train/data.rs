@@ -4,13 +4,12 @@ use std::path::Path;
 
 use ashlar_kernels::rng::stream;
 use rand::Rng;
-use tokenizers::Tokenizer;
 
 use super::{
     config::TrainConfig,
     tokens::{self, TokenizerKind},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, lm::Tokenizer};
 
 /// Token streams to train and to validate on, with their tokenizer.
 #[derive(Debug)]
@@ -31,8 +30,11 @@ impl Data {
     pub fn load(config: &TrainConfig) -> Result<Self> {
         let path = Path::new(&config.data.text);
         if path.is_file() {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+            let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            })?;
             return Self::from_text(config, &text);
         }
         let spec = ashlar_data::DataSpec { name: config.data.text.clone(), seed: config.seed, ..Default::default() };
@@ -56,12 +58,8 @@ impl Data {
 
     fn from_parts(config: &TrainConfig, train: &str, valid: &str) -> Result<Self> {
         let tokenizer = match &config.model.path {
-            Some(folder) => tokens::read(folder)?,
-            // Characters of both parts; merges of the first.
-            None if config.data.tokenizer == TokenizerKind::Char => {
-                config.data.tokenizer.build(&[train, valid].concat())?
-            }
-            None => config.data.tokenizer.build(train)?,
+            Some(folder) => Tokenizer::from_folder(folder)?,
+            None => config.data.tokenizer.build(train, valid)?,
         };
         let characters = config.model.path.is_none() && config.data.tokenizer == TokenizerKind::Char;
         let encode = |text: &str| match characters.then(|| tokens::encode_characters(&tokenizer, text)).flatten() {
@@ -79,7 +77,7 @@ impl Data {
 
     /// Tokens of the vocabulary.
     pub fn vocab(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.tokenizer.vocab_size()
     }
 
     /// The rows of a batch, `seq` + 1 ids each: a function of seed, step and micro-batch.

@@ -1,6 +1,7 @@
 //! A whole run: steps, metrics, checkpoints, the trained model.
 
 use std::{
+    fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -12,10 +13,9 @@ use serde_json::{Value, json};
 use super::{
     config::TrainConfig,
     data::Data,
-    tokens,
     trainer::{StepRecord, Trainer, flops_per_token},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, lm::SaveOptions};
 
 /// Where a run keeps its files, and who may stop it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,13 +79,34 @@ pub fn train(config: &TrainConfig, around: &Around<'_>, watch: &mut dyn FnMut(&S
     result["git"] = json!(env.git);
     result["wall_s"] = json!(start.elapsed().as_secs_f64());
     if let Some(folder) = &mut folder {
-        trainer.model().save(folder.path())?;
-        let path = folder.path().join("tokenizer.json");
-        std::fs::write(&path, tokens::to_json(&trainer.data().tokenizer)?)
-            .map_err(|source| Error::Io { action: "write", path, source })?;
+        save_into(&trainer, folder.path())?;
         folder.result(&result)?;
     }
     Ok(result)
+}
+
+/// Makes the run folder a checkpoint folder: written beside it, then moved in file by file.
+fn save_into(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let aside = folder.join(".aside-model");
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    };
+    // What a killed process left.
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
+    }
+    trainer.model().save(&aside, &SaveOptions::default())?;
+    if !aside.join("tokenizer.json").exists() {
+        trainer.data().tokenizer.save(&aside)?;
+    }
+    for entry in fs::read_dir(&aside).map_err(io("list", &aside))? {
+        let from = entry.map_err(io("list", &aside))?.path();
+        if let Some(name) = from.file_name() {
+            fs::rename(&from, folder.join(name)).map_err(io("move", &from))?;
+        }
+    }
+    fs::remove_dir(&aside).map_err(io("remove", &aside))
 }
 
 fn result(trainer: &Trainer, config: &TrainConfig) -> Result<Value> {

@@ -133,7 +133,8 @@ impl Learner {
     fn gradients(&self, batch: &Batch, hooks: &HookSet) -> Result<(LossParts, crate::lm::Gradients)> {
         let options = LossOptions { z_loss: self.spec.z_loss, router_z: self.spec.router_z, ..LossOptions::default() };
         let recompute = self.spec.recompute.then(Recompute::new);
-        let loss = self.model.loss_with(batch, hooks, &options, &PassOptions { recompute, ..PassOptions::default() })?;
+        let loss =
+            self.model.loss_with(batch, hooks, &options, &PassOptions { recompute, ..PassOptions::default() })?;
         let gradients = loss.backward(&self.model)?;
         Ok((loss.parts, gradients))
     }
@@ -238,7 +239,8 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepRecord> {
         let start = Instant::now();
         let step = self.steps_done();
-        let batches = (0..self.config.train.accum).map(|micro| Batch::stream(&self.data.rows(&self.config, step, micro)));
+        let batches =
+            (0..self.config.train.accum).map(|micro| Batch::stream(&self.data.rows(&self.config, step, micro)));
         let record = self.learner.update(&batches.collect::<Result<Vec<_>>>()?, &HookSet::new())?;
         let progress = &mut self.progress;
         progress.loss_first.get_or_insert(record.loss);
@@ -275,10 +277,11 @@ impl Trainer {
             crate::error::same_length("a parameter of the checkpoint", var.elem_count(), values.len())?;
             var.set(&candle_core::Tensor::from_slice(values, var.shape(), var.device())?)?;
         }
-        let moments = checkpoint.tensors.iter().filter_map(|(name, array)| match (name.strip_prefix("optim/"), array) {
-            (Some(name), Array::F32(values)) => Some((name.to_owned(), values.to_vec())),
-            _ => None,
-        });
+        let moments =
+            checkpoint.tensors.iter().filter_map(|(name, array)| match (name.strip_prefix("optim/"), array) {
+                (Some(name), Array::F32(values)) => Some((name.to_owned(), values.to_vec())),
+                _ => None,
+            });
         self.learner.optimizer.load_state(&moments.collect::<Vec<_>>())?;
         let number = |key: &str| checkpoint.state.get(key).and_then(Value::as_f64);
         (self.progress.loss_first, self.progress.loss_last) = (number("loss_first"), number("loss_last"));
