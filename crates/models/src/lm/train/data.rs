@@ -28,6 +28,7 @@ impl Data {
     /// # Errors
     /// Where it can't be read, or is too short for one row.
     pub fn load(config: &TrainConfig) -> Result<Self> {
+        config.check()?;
         let path = Path::new(&config.data.text);
         if path.is_file() {
             let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
@@ -49,6 +50,7 @@ impl Data {
     /// # Errors
     /// Where it is too short for one row.
     pub fn from_text(config: &TrainConfig, text: &str) -> Result<Self> {
+        config.check()?;
         let mut at = ((text.len() as f64) * (1.0 - config.data.valid)) as usize;
         while !text.is_char_boundary(at) {
             at += 1;
