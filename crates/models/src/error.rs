@@ -331,6 +331,48 @@ pub enum Error {
         /// The template's words.
         message: String,
     },
+    /// No adapter where one was expected.
+    #[error("{}: no such file; an adapter's folder has adapter_config.json and adapter_model.safetensors (pickled .bin files are never read)", path.display())]
+    NoAdapter {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// Tensors that fit neither an adapter's configuration nor the model.
+    #[error("{}: {} tensors don't fit adapter_config.json and the model:\n  {}", path.display(), problems.len(), problems.join("\n  "))]
+    AdapterTensors {
+        /// The file.
+        path: PathBuf,
+        /// One line a tensor.
+        problems: Vec<String>,
+    },
+    /// An adapter whose targets are nowhere in the model.
+    #[error("no module of the model is a target ({wanted}); there are {}", available.join(", "))]
+    NoTargets {
+        /// The keys that choose.
+        wanted: String,
+        /// Ends of the paths of modules and parameters.
+        available: Vec<String>,
+    },
+    /// An adapter on a table that has two uses.
+    #[error("{module} can't be a target: the model's head is its token table, and changing one would change the other")]
+    TiedTarget {
+        /// Its path.
+        module: String,
+    },
+    /// An adapter where none may be, or none where one must be.
+    #[error("{problem}")]
+    AdapterState {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A sum of weight and change that can't be.
+    #[error("merged, {name} {problem}")]
+    MergedWeight {
+        /// The parameter.
+        name: String,
+        /// Why.
+        problem: &'static str,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{
+    adapter::{self, Lora},
     config::ModelSpec,
     family::{Family, NormKind, NormPlace, QkNorm},
     forward::Pass,
@@ -20,16 +21,34 @@ pub(super) struct Linear {
     pub name: String,
     w: Tensor,
     b: Option<Tensor>,
+    /// Low-rank changes, in the order in which they are added.
+    pub lora: Vec<Lora>,
 }
 
 impl Linear {
     pub fn new(params: &Params, name: &str, bias: bool) -> Result<Self> {
         let b = if bias { Some(get(params, &format!("{name}.bias"))?) } else { None };
-        Ok(Self { name: name.to_owned(), w: get(params, &format!("{name}.weight"))?, b })
+        Ok(Self { name: name.to_owned(), w: get(params, &format!("{name}.weight"))?, b, lora: Vec::new() })
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        pass.ops.linear(x, &self.w, self.b.as_ref())
+        adapter::project(&self.lora, x, &self.w, self.b.as_ref(), pass)
+    }
+
+    /// Adds a change.
+    pub fn add(&mut self, change: Lora) -> Result<()> {
+        self.lora.push(change.with_fixed_norms(&self.w)?);
+        Ok(())
+    }
+
+    /// The weight with its changes.
+    pub fn weight(&self) -> Result<Tensor> {
+        adapter::weight(&self.lora, &self.w)
+    }
+
+    /// The bias with its changes.
+    pub fn bias(&self) -> Result<Option<Tensor>> {
+        adapter::bias(&self.lora, self.b.as_ref())
     }
 
     /// Several projections of one x.
@@ -331,11 +350,12 @@ impl Block {
     /// The output as a sum over heads, each of which can be read and edited.
     fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let hd = pass.spec.head_dim;
-        let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
+        let w = self.out.weight()?;
+        let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &w.narrow(1, h * hd, hd)?, None);
         let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
         let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;
-        Ok(match &self.out.b {
-            Some(b) => sum.broadcast_add(b)?,
+        Ok(match self.out.bias()? {
+            Some(b) => sum.broadcast_add(&b)?,
             None => sum,
         })
     }

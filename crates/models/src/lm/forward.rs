@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::{
+    adapter::{self, Dropout},
     cache::KvCache,
     config::ModelSpec,
     hooks::{HookCtx, HookPoint, HookSet, Site},
@@ -22,6 +23,8 @@ pub struct PassOptions {
     pub last_only: bool,
     /// Keep only each block's input and run the block again in the backward pass.
     pub recompute: Option<Recompute>,
+    /// Dropout of adapters that have it; without this they have none.
+    pub dropout: Option<Dropout>,
 }
 
 /// What one pass carries from block to block.
@@ -29,6 +32,7 @@ pub(super) struct Pass<'a> {
     pub spec: &'a ModelSpec,
     pub ops: Ops,
     pub hooks: &'a HookSet,
+    pub dropout: Option<Dropout>,
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
     pub rotation: Option<(Tensor, Tensor)>,
@@ -44,6 +48,7 @@ pub(super) struct Pass<'a> {
 pub(super) struct KeptPass {
     pub spec: ModelSpec,
     pub hooks: HookSet,
+    dropout: Option<Dropout>,
     ops: Ops,
     rotation: Option<(Tensor, Tensor)>,
     positions: Vec<Vec<u32>>,
@@ -58,6 +63,7 @@ impl KeptPass {
         Self {
             spec: pass.spec.clone(),
             hooks: pass.hooks.clone(),
+            dropout: pass.dropout,
             ops: pass.ops,
             rotation: pass.rotation.clone(),
             positions: pass.positions.clone(),
@@ -73,6 +79,7 @@ impl KeptPass {
         Pass {
             spec: &self.spec,
             hooks,
+            dropout: self.dropout,
             ops: self.ops,
             cache: None,
             rotation: self.rotation.clone(),
@@ -159,6 +166,7 @@ impl Model {
             spec,
             ops: self.ops,
             hooks,
+            dropout: options.dropout,
             rotation: self.rotation(&positions)?,
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             positions,
@@ -171,7 +179,11 @@ impl Model {
             cache,
         };
 
-        let mut x = self.ops.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
+        let ids = input.tensor(device)?.flatten_all()?;
+        let mut x = self.ops.embedding(&self.embedding, &ids)?;
+        for change in &self.table_lora {
+            x = (x + change.rows(&ids, &pass)?)?;
+        }
         x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
         if let Some(scale) = spec.embed_scale {
             // The factor is rounded to the model's dtype, as in the original.
@@ -200,7 +212,8 @@ impl Model {
             x = last(x)?;
         }
         x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x, &pass)?)?;
-        let mut logits = self.ops.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        let mut logits =
+            adapter::project(&self.head_lora, &x, self.head.as_ref().unwrap_or(&self.embedding), None, &pass)?;
         if let Some(cap) = spec.final_softcap {
             logits = self.ops.softcap(&logits, cap)?;
         }

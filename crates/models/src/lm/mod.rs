@@ -1,5 +1,6 @@
 //! Decoder-only language models: one implementation for all families, driven by `config.json`.
 
+mod adapter;
 mod block;
 mod cache;
 mod config;
@@ -21,6 +22,7 @@ mod save;
 pub mod text;
 pub mod train;
 
+pub use adapter::{AdapterSpec, Dropout, InitA, Targets};
 pub use cache::KvCache;
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
 pub use edits::{Coef, Edit, EditHook, Where, grad_probe};

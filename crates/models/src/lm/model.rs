@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
+    adapter::{Adapter, Lora},
     block::{Block, Norm, get},
     config::ModelSpec,
     load::{self, Params},
@@ -25,6 +27,11 @@ pub struct Model {
     /// The folder it was loaded from, whose tokenizer goes along when it is saved.
     pub(super) source: Option<PathBuf>,
     pub(super) vars: BTreeMap<String, Var>,
+    pub(super) adapters: Vec<Arc<Adapter>>,
+    pub(super) head_lora: Vec<Lora>,
+    pub(super) table_lora: Vec<Lora>,
+    /// What a merged model was before.
+    pub(super) unmerged: Option<Arc<Model>>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
     pub(super) blocks: Vec<Block>,
@@ -61,6 +68,10 @@ impl Model {
             params,
             source: None,
             vars: BTreeMap::new(),
+            adapters: Vec::new(),
+            head_lora: Vec::new(),
+            table_lora: Vec::new(),
+            unmerged: None,
         })
     }
 
@@ -71,7 +82,7 @@ impl Model {
 
     /// The same model with every parameter trainable whose name the filter accepts; their values are copied.
     ///
-    /// Without this nothing is: a forward pass then records no graph.
+    /// Without this nothing is: a forward pass then records no graph. The filter sees the last adapter's names too.
     ///
     /// # Errors
     /// Where candle can't copy.
@@ -85,8 +96,7 @@ impl Model {
                 vars.insert(name.clone(), var);
             }
         }
-        let model = Self::from_params(self.spec.clone(), params)?.with_ops(self.ops);
-        Ok(Self { vars, source: self.source.clone(), ..model })
+        self.rebuilt(params, &self.adapters)?.with_trainable_adapter(vars, filter)
     }
 
     /// The same model with nothing trainable: it reads the same storage, so it sees every change of the variables, and its
@@ -96,7 +106,7 @@ impl Model {
     /// Where a parameter is missing.
     pub fn frozen(&self) -> Result<Self> {
         let params = self.params.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
-        Ok(Self::from_params(self.spec.clone(), params)?.with_ops(self.ops))
+        self.rebuilt(params, &self.adapters)
     }
 
     /// The trainable parameters.

@@ -70,6 +70,10 @@ impl Model {
     /// Where something stands at `folder` already, a value doesn't fit into f16, or a file can't be written; then there
     /// is nothing at `folder`.
     pub fn save(&self, folder: &Path, options: &SaveOptions) -> Result<Saved> {
+        if !self.adapters.is_empty() {
+            let problem = "the model has adapters beside its weights: merge them, or save them on their own";
+            return Err(Error::AdapterState { problem });
+        }
         let dtype = options.dtype.unwrap_or_else(|| self.dtype());
         let config = self.spec().to_hf(torch_name(dtype)?)?;
         write_folder(folder, |aside| {

@@ -211,6 +211,27 @@ fn hooks_of_recomputed_blocks_learn() {
     assert_eq!(of(None), of(Some(Recompute::new())));
 }
 
+#[test]
+fn an_adapter_leaves_the_base_alone() {
+    let mut config = small(4);
+    config.lora = Some("r=4,alpha=8,dropout=0.2".parse().unwrap());
+    let run = |recompute: bool| {
+        let mut config = config.clone();
+        config.train.recompute = recompute;
+        let mut trainer = Trainer::new(&config, Data::from_text(&config, &text()).unwrap()).unwrap();
+        let before: Vec<Vec<u32>> = trainer.model().params().values().map(bits).collect();
+        let untrained = trainer.validate().unwrap();
+        let records: Vec<_> = (0..4).map(|_| trainer.step().unwrap()).collect();
+        let after: Vec<Vec<u32>> = trainer.model().params().values().map(bits).collect();
+        assert!(before == after && trainer.model().vars().keys().all(|name| name.contains("lora_")));
+        // What is validated is base and adapter.
+        assert_ne!(trainer.validate().unwrap(), untrained);
+        records
+    };
+    // Dropped inputs are the same when a block runs again.
+    assert_eq!(run(false), run(true));
+}
+
 fn small(steps: u64) -> TrainConfig {
     let mut config = TrainConfig::from_scratch("tiny:llama:2x32x2".parse().unwrap());
     config.train = TrainSpec { steps, batch: 5, seq: 12, checkpoint_every: 3, ..TrainSpec::default() };

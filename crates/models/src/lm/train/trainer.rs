@@ -13,8 +13,8 @@ use super::{config::TrainConfig, config::TrainSpec, data::Data, threads::Pools};
 use crate::{
     Error, Result,
     lm::{
-        Batch, HookSet, LossOptions, LossParts, Model, ModelSpec, ParamKind, PassOptions, Recompute, Reduction,
-        names::parameters,
+        Batch, Dropout, Gradients, HookSet, LossOptions, LossParts, Model, ModelSpec, ParamKind, PassOptions,
+        Recompute, Reduction, names::parameters,
     },
 };
 
@@ -58,6 +58,8 @@ pub struct Learner {
     spec: TrainSpec,
     optimizer: VarAdamW,
     pools: Pools,
+    /// Seed of the masks of adapters that drop inputs.
+    pub(super) dropout_seed: Option<u64>,
 }
 
 impl Learner {
@@ -77,7 +79,7 @@ impl Learner {
         };
         let optimizer = VarAdamW::new(vars, options)?
             .with_groups(|name, shape| Group { decay: decays(name, shape), ..Group::default() });
-        Ok(Self { model, optimizer, pools: Pools::new(threads, spec.shards)?, spec })
+        Ok(Self { model, optimizer, pools: Pools::new(threads, spec.shards)?, spec, dropout_seed: None })
     }
 
     /// The model; its parameters change with each update.
@@ -107,9 +109,13 @@ impl Learner {
     pub fn update(&mut self, batches: &[Batch], hooks: &HookSet) -> Result<StepRecord> {
         let tokens: usize = batches.iter().map(Batch::tokens).sum();
         let (mut loss, mut router_aux) = (0.0, None);
+        // Every shard of every batch has masks of its own.
+        let mut drawn = self.optimizer.steps() * (batches.len() * self.spec.shards) as u64;
         for batch in batches {
-            let work = |shard: Batch| self.gradients(&shard, hooks);
-            for (parts, gradients) in self.pools.each(batch.split(self.spec.shards), work)? {
+            let shards: Vec<(u64, Batch)> = (drawn..).zip(batch.split(self.spec.shards)).collect();
+            drawn += shards.len() as u64;
+            let work = |(draw, shard): (u64, Batch)| self.gradients(&shard, hooks, draw);
+            for (parts, gradients) in self.pools.each(shards, work)? {
                 let share = parts.tokens as f64 / tokens as f64;
                 loss += share * parts.cross_entropy;
                 if let Some(aux) = parts.router_aux {
@@ -130,7 +136,7 @@ impl Learner {
         Ok(StepRecord { step: step + 1, loss, router_aux, lr, grad_norm, tokens })
     }
 
-    fn gradients(&self, batch: &Batch, hooks: &HookSet) -> Result<(LossParts, crate::lm::Gradients)> {
+    fn gradients(&self, batch: &Batch, hooks: &HookSet, draw: u64) -> Result<(LossParts, Gradients)> {
         let options = LossOptions { z_loss: self.spec.z_loss, router_z: self.spec.router_z, ..LossOptions::default() };
         let recompute = self.spec.recompute.then(Recompute::new);
         let loss =
@@ -204,7 +210,12 @@ impl Trainer {
             let expected = format!("at most the model's {} tokens", model.spec().vocab);
             return Err(Error::Setting { name: "tokenizer", found: format!("{} tokens", data.vocab()), expected });
         }
-        let learner = Learner::new(model, config.train.clone(), threads)?;
+        let model = match &config.lora {
+            Some(lora) => model.inject_lora(&lora.adapter(), config.seed)?,
+            None => model,
+        };
+        let mut learner = Learner::new(model, config.train.clone(), threads)?;
+        learner.dropout_seed = config.lora.as_ref().filter(|lora| lora.dropout > 0.0).map(|_| config.seed);
         Ok(Self { config: config.clone(), data, learner, progress: Progress::default() })
     }
 
