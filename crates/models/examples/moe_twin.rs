@@ -5,7 +5,7 @@
 //! tokens.
 //!
 //! ```text
-//! cargo run --release -p ashlar-models --example moe_twin -- input.txt [steps]
+//! CANDLE_NUM_THREADS=1 cargo run --release -p ashlar-models --example moe_twin -- input.txt [steps]
 //! ```
 //!
 //! Ends with 1 if the claim doesn't hold.

@@ -86,6 +86,8 @@ fn describe() -> String {
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
+    // SAFETY: a process begins here, with one thread.
+    unsafe { ashlar_models::cli::candle_on_one_thread() };
     ashlar_cli::main(|cli: &Cli| &cli.global, dispatch)
 }
 

@@ -52,6 +52,9 @@ impl StepRecord {
 ///
 /// A batch is cut into `shards` parts by rows; each has a graph of its own, several are computed at the same time, and
 /// their gradients are summed in the order of the parts: the same bits for any number of threads.
+///
+/// Set `CANDLE_NUM_THREADS=1` in the process's environment (the binaries do): candle's own elementwise operations of more
+/// than 65,536 values otherwise go to one pool for the whole process, whose callers wait for each other.
 #[derive(Debug)]
 pub struct Learner {
     model: Model,
