@@ -373,6 +373,43 @@ pub enum Error {
         /// Why.
         problem: &'static str,
     },
+    /// A specification of what to capture that can't be followed.
+    #[error("capture {entry:?}: {problem}")]
+    Capture {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A patch asks for what was not captured.
+    #[error("{point}: {}", match token {
+        Some(t) => format!("nothing was captured for row {}, position {}", t.row, t.position),
+        None => "the other run captured no single tokens there".to_owned(),
+    })]
+    NoCapture {
+        /// The point.
+        point: String,
+        /// The token that is missing; `None`: all are.
+        token: Option<crate::lm::Token>,
+    },
+    /// Hooks at single experts, whose executor doesn't run them.
+    #[error("blocks.{layer}.{site}: the model's expert executor doesn't show single experts to hooks")]
+    ExecutorHooks {
+        /// The layer.
+        layer: usize,
+        /// The site's name.
+        site: &'static str,
+    },
+    /// An expert executor returned another shape than its input's.
+    #[error("layer {layer}: the expert executor returned the shape {found:?} in place of {expected:?}")]
+    ExecutorShape {
+        /// The layer.
+        layer: usize,
+        /// Shape of its input.
+        expected: Vec<usize>,
+        /// What it returned.
+        found: Vec<usize>,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

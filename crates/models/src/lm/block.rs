@@ -5,6 +5,7 @@ use candle_core::{DType, Tensor};
 use super::{
     adapter::{self, Lora},
     config::ModelSpec,
+    executor::Routing,
     family::{Family, NormKind, NormPlace, QkNorm},
     forward::Pass,
     hooks::Site,
@@ -138,6 +139,11 @@ impl DenseMlp {
 
     /// Without hooks: an expert.
     pub fn expert(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.inner(x, pass, Ok)
+    }
+
+    /// An expert, `at` called on its neurons.
+    pub fn inner(&self, x: &Tensor, pass: &Pass, at: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
@@ -146,7 +152,7 @@ impl DenseMlp {
             }
             None => pass.ops.activate(&self.up.forward(x, pass)?, act)?,
         };
-        self.down.forward(&inner, pass)
+        self.down.forward(&at(inner)?, pass)
     }
 
     fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
@@ -256,13 +262,23 @@ impl Block {
         };
         let mut m = match &self.mlp {
             Mlp::Dense(mlp) => mlp.forward(&input, l, pass)?,
-            Mlp::Sparse(mlp) => mlp.forward(&input, l, pass)?,
+            Mlp::Sparse(mlp) => mlp.forward(&input, &x, l, pass)?,
         };
         if let Some(norm) = &self.after_mlp {
             m = norm.forward(&m, pass)?;
         }
         let x = (x + pass.at(l, Site::MlpOut, m)?)?;
         pass.at(l, Site::ResidPost, x)
+    }
+
+    /// What the router says about a residual stream [N, d] before this block's MLP; `None` in a dense layer.
+    pub fn route(&self, residual: &Tensor, pass: &Pass) -> Result<Option<Routing>> {
+        let Mlp::Sparse(mlp) = &self.mlp else { return Ok(None) };
+        let x = match &self.before_mlp {
+            Some(norm) => norm.forward(residual, pass)?,
+            None => residual.clone(),
+        };
+        mlp.route(&x, pass, |_, x| Ok(x)).map(Some)
     }
 
     /// Queries, keys and values [B, T, heads, hd], normed, clipped and biased.

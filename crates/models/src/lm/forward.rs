@@ -6,9 +6,11 @@ use candle_core::{DType, Tensor};
 
 use super::{
     adapter::{self, Dropout},
+    block::Block,
     cache::KvCache,
     config::ModelSpec,
-    hooks::{HookCtx, HookPoint, HookSet, Site},
+    executor,
+    hooks::{HookCtx, HookPoint, HookSet, Layout, Site},
     input::{self, Input},
     model::Model,
     ops::Ops,
@@ -36,10 +38,10 @@ pub(super) struct Pass<'a> {
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
     pub rotation: Option<(Tensor, Tensor)>,
-    positions: Vec<Vec<u32>>,
-    real: Vec<Vec<bool>>,
-    prompt: Vec<usize>,
-    rows: Vec<usize>,
+    pub executor: Option<&'a executor::Shared>,
+    pub blocks: &'a [Block],
+    /// Rows and positions, as hooks see them.
+    pub layout: Arc<Layout>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
 }
@@ -107,12 +109,18 @@ impl Pass<'_> {
         Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
     }
 
+    /// The same for rows of an expert; `tokens` are their places among the N = B·T.
+    pub fn at_expert(&self, layer: usize, site: Site, expert: usize, tokens: &[u32], x: Tensor) -> Result<Tensor> {
+        if !self.hooks.wants(layer, site) {
+            return Ok(x);
+        }
+        let point = HookPoint::expert(layer, expert, site);
+        self.hooks.apply(x, &HookCtx { point, tokens: Some(tokens), layout: &self.layout })
+    }
+
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         let point = HookPoint::of(layer, site);
-        self.hooks.apply(
-            x,
-            &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt, rows: &self.rows },
-        )
+        self.hooks.apply(x, &HookCtx { point, tokens: None, layout: &self.layout })
     }
 
     pub fn mask(&self, layer: usize) -> Result<&Tensor> {
@@ -169,13 +177,9 @@ impl Model {
             dropout: options.dropout,
             rotation: self.rotation(&positions)?,
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
-            positions,
-            real: input.real.clone(),
-            rows: input.rows.clone(),
-            prompt: match &cache {
-                Some(cache) if !cache.is_empty() => cache.prompt.clone(),
-                _ => input.lengths(),
-            },
+            executor: self.executor.as_ref(),
+            blocks: &self.blocks,
+            layout: Arc::new(input.layout(positions, cache.as_deref(), !hooks.is_empty() || self.executor.is_some())),
             cache,
         };
 
@@ -191,7 +195,7 @@ impl Model {
         }
         x = pass.at(outside, Site::Embed, x)?;
         if let Some(table) = &self.positions {
-            let flat: Vec<u32> = pass.positions.iter().flatten().copied().collect();
+            let flat: Vec<u32> = pass.layout.positions.iter().flatten().copied().collect();
             let n = flat.len();
             let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
@@ -222,10 +226,7 @@ impl Model {
             logits = last(logits)?;
         }
         if let Some(cache) = pass.cache {
-            if cache.is_empty() {
-                cache.prompt = input.lengths();
-            }
-            cache.real = real;
+            cache.note(input, real);
         }
         Ok(logits)
     }

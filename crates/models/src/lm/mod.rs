@@ -3,8 +3,10 @@
 mod adapter;
 mod block;
 mod cache;
+mod capture;
 mod config;
 mod edits;
+mod executor;
 mod family;
 mod forward;
 mod generate;
@@ -24,13 +26,16 @@ pub mod train;
 
 pub use adapter::{AdapterSpec, Dropout, InitA, Targets};
 pub use cache::KvCache;
+pub use capture::{CaptureSpec, Select};
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
-pub use edits::{Coef, Edit, EditHook, Where, grad_probe};
+pub use edits::{Align, Coef, CustomEdit, Edit, EditHook, Patch, Where, grad_probe};
+pub use executor::{ExpertCall, ExpertExecutor, Routing};
 pub use family::{Family, NormKind, NormPlace, QkNorm, RmsWeight};
 pub use forward::PassOptions;
 pub use generate::{Finish, GenConfig, Generation, NewToken, Sampler};
 pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, SITES, Site, SiteInfo};
 pub use init::{InitOptions, InitSpec};
+pub use hooks::{Captured, Hook, HookCtx, HookPoint, HookSet, Layout, Phase, SITES, Site, SiteInfo, Token};
 pub use input::Input;
 pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use loss::{Batch, Gradients, IGNORE, Loss, LossOptions, LossParts, Reduction};
