@@ -25,7 +25,7 @@ pub(super) struct Pass<'a> {
     pub ops: Ops,
     pub hooks: &'a HookSet,
     pub cache: Option<&'a mut KvCache>,
-    /// cos and sin, [B or 1, 1, T, hd].
+    /// cos and sin, [B or 1, T, 1, hd].
     pub rotation: Option<(Tensor, Tensor)>,
     positions: Vec<Vec<u32>>,
     real: Vec<Vec<bool>>,
@@ -40,14 +40,6 @@ impl Pass<'_> {
     #[inline]
     pub fn at(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         if self.hooks.wants(layer, site) { self.hooked(layer, site, x) } else { Ok(x) }
-    }
-
-    /// The same for a tensor kept as [B, heads, T, hd], which hooks see as [B, T, heads, hd].
-    pub fn at_heads(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
-        if !self.hooks.wants(layer, site) {
-            return Ok(x);
-        }
-        Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
     }
 
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
@@ -185,7 +177,7 @@ impl Model {
             (_, true) => DType::F32,
             (dtype, false) => dtype,
         };
-        let shape = (rows.len(), 1, positions[0].len(), hd);
+        let shape = (rows.len(), positions[0].len(), 1, hd);
         let tensor =
             |values: Vec<f32>| Tensor::from_vec(values, shape, self.embedding.device()).and_then(|x| x.to_dtype(dtype));
         Ok(Some((tensor(cos)?, tensor(sin)?)))

@@ -26,4 +26,4 @@ pub use input::Input;
 pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
-pub use ops::Ops;
+pub use ops::{Ops, Reduction};

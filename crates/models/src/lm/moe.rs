@@ -9,7 +9,7 @@ use super::{
     forward::Pass,
     hooks::Site,
     load::Params,
-    names, ops,
+    names,
 };
 use crate::Result;
 
@@ -64,7 +64,7 @@ impl SparseMlp {
         let rows = x.reshape((batch * t, d))?; // [N, d]
         let logits = pass.at(l, Site::RouterLogits, self.gate.forward(&rows, pass)?)?; // [N, E]
         let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let probabilities = ops::softmax(&logits.to_dtype(wide)?)?;
+        let probabilities = pass.ops.softmax(&logits.to_dtype(wide)?)?;
         let idx = pass.at(l, Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
         let mut weights = probabilities.gather(&idx, 1)?;
         if self.moe.renorm {

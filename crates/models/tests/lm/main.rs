@@ -9,4 +9,5 @@ mod edits;
 mod generation;
 mod loading;
 mod mutations;
+mod ops;
 mod parity;
