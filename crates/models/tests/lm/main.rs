@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
+mod adapter_files;
+mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
@@ -11,3 +13,4 @@ mod loading;
 mod mutations;
 mod ops;
 mod parity;
+mod saving;

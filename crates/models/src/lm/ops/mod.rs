@@ -10,7 +10,9 @@
 mod attention;
 mod composed;
 mod cross_entropy;
+mod experts;
 mod float;
+mod linear;
 mod norm;
 mod pointwise;
 mod rope;
@@ -35,11 +37,6 @@ pub enum Ops {
 }
 
 impl Ops {
-    /// x Wᵀ + b, x [.., in], W [out, in].
-    pub fn linear(self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-        linear(x, w, b)
-    }
-
     /// Rows `ids` [N] of a table [V, d], [N, d].
     pub fn embedding(self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
         Ok(table.index_select(ids, 0)?)
