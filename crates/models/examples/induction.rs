@@ -74,7 +74,8 @@ fn without(model: &Model, layer: usize, heads: Vec<usize>) -> Result<HookSet> {
     HookSet::new().on(model.spec(), HookPoint::of(layer, Site::Z), Edit::ZeroHeads(heads).everywhere())
 }
 
-fn run(steps: u64, seed: u64, d: usize) -> Result<bool> {
+/// Trains, looks for the heads, removes them; whether the claim holds.
+pub fn run(steps: u64, seed: u64, d: usize) -> Result<bool> {
     let model = Model::init(ModelSpec::tiny(Family::Llama, 2, d, HEADS, VOCAB as usize)?, seed)?;
     let spec = TrainSpec { steps, lr: 1e-3, schedule: Schedule::Constant, ..TrainSpec::default() };
     let mut learner = Learner::new(model, spec, 0)?;

@@ -71,8 +71,11 @@ fn main() -> Result<ExitCode> {
     let mut args = std::env::args().skip(1);
     let path = args.next().unwrap_or_else(|| "input.txt".to_owned());
     let steps = args.next().and_then(|n| n.parse().ok()).unwrap_or(976);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| Error::Io { action: "read", path: Path::new(&path).to_owned(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| Error::Io {
+        action: "read",
+        path: Path::new(&path).to_owned(),
+        source,
+    })?;
     let holds = run(&text, steps)?;
     println!("{}", if holds { "holds" } else { "does not hold" });
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })

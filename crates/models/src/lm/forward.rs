@@ -36,7 +36,7 @@ pub(super) struct Pass<'a> {
     pub hooks: &'a HookSet,
     pub dropout: Option<Dropout>,
     pub cache: Option<&'a mut KvCache>,
-    /// cos and sin, [B or 1, 1, T, hd].
+    /// cos and sin, [B or 1, T, 1, hd].
     pub rotation: Option<(Tensor, Tensor)>,
     pub executor: Option<&'a executor::Shared>,
     pub blocks: &'a [Block],
@@ -50,13 +50,12 @@ pub(super) struct Pass<'a> {
 pub(super) struct KeptPass {
     pub spec: ModelSpec,
     pub hooks: HookSet,
-    dropout: Option<Dropout>,
+    pub blocks: Vec<Block>,
     ops: Ops,
+    dropout: Option<Dropout>,
     rotation: Option<(Tensor, Tensor)>,
-    positions: Vec<Vec<u32>>,
-    real: Vec<Vec<bool>>,
-    prompt: Vec<usize>,
-    rows: Vec<usize>,
+    executor: Option<executor::Shared>,
+    layout: Arc<Layout>,
     masks: Vec<(Option<usize>, Tensor)>,
 }
 
@@ -65,13 +64,12 @@ impl KeptPass {
         Self {
             spec: pass.spec.clone(),
             hooks: pass.hooks.clone(),
-            dropout: pass.dropout,
+            blocks: pass.blocks.to_vec(),
             ops: pass.ops,
+            dropout: pass.dropout,
             rotation: pass.rotation.clone(),
-            positions: pass.positions.clone(),
-            real: pass.real.clone(),
-            prompt: pass.prompt.clone(),
-            rows: pass.rows.clone(),
+            executor: pass.executor.cloned(),
+            layout: pass.layout.clone(),
             masks: pass.masks.clone(),
         }
     }
@@ -81,14 +79,13 @@ impl KeptPass {
         Pass {
             spec: &self.spec,
             hooks,
-            dropout: self.dropout,
+            blocks: &self.blocks,
             ops: self.ops,
+            dropout: self.dropout,
             cache: None,
             rotation: self.rotation.clone(),
-            positions: self.positions.clone(),
-            real: self.real.clone(),
-            prompt: self.prompt.clone(),
-            rows: self.rows.clone(),
+            executor: self.executor.as_ref(),
+            layout: self.layout.clone(),
             masks: self.masks.clone(),
         }
     }
@@ -99,14 +96,6 @@ impl Pass<'_> {
     #[inline]
     pub fn at(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         if self.hooks.wants(layer, site) { self.hooked(layer, site, x) } else { Ok(x) }
-    }
-
-    /// The same for a tensor kept as [B, heads, T, hd], which hooks see as [B, T, heads, hd].
-    pub fn at_heads(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
-        if !self.hooks.wants(layer, site) {
-            return Ok(x);
-        }
-        Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
     }
 
     /// The same for rows of an expert; `tokens` are their places among the N = B·T.
@@ -170,6 +159,8 @@ impl Model {
         let mask = |window: Option<usize>| {
             input::mask(&real, columns, window, self.dtype(), device).map(|mask| (window, mask))
         };
+        // Blocks that run again capture their routers.
+        let whole_layout = !hooks.is_empty() || self.executor.is_some() || options.recompute.is_some();
         let mut pass = Pass {
             spec,
             ops: self.ops,
@@ -179,7 +170,7 @@ impl Model {
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             executor: self.executor.as_ref(),
             blocks: &self.blocks,
-            layout: Arc::new(input.layout(positions, cache.as_deref(), !hooks.is_empty() || self.executor.is_some())),
+            layout: Arc::new(input.layout(positions, cache.as_deref(), whole_layout)),
             cache,
         };
 
@@ -205,7 +196,7 @@ impl Model {
         let recompute = recompute.map(|left| (left, Arc::new(KeptPass::new(&pass))));
         for (l, block) in self.blocks.iter().enumerate() {
             x = match &recompute {
-                Some((left, kept)) => left.block(block, kept, &x, l)?,
+                Some((left, kept)) => left.block(kept, &x, l)?,
                 None => block.forward(x, l, &mut pass)?,
             };
         }
@@ -255,7 +246,7 @@ impl Model {
             (_, true) => DType::F32,
             (dtype, false) => dtype,
         };
-        let shape = (rows.len(), 1, positions[0].len(), hd);
+        let shape = (rows.len(), positions[0].len(), 1, hd);
         let tensor =
             |values: Vec<f32>| Tensor::from_vec(values, shape, self.embedding.device()).and_then(|x| x.to_dtype(dtype));
         Ok(Some((tensor(cos)?, tensor(sin)?)))

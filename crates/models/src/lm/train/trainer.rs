@@ -13,8 +13,8 @@ use super::{config::TrainConfig, config::TrainSpec, data::Data, threads::Pools};
 use crate::{
     Error, Result,
     lm::{
-        Batch, Dropout, Gradients, HookSet, LossOptions, LossParts, Model, ModelSpec, ParamKind, PassOptions,
-        Recompute, Reduction, names::parameters,
+        Batch, Dropout, Gradients, HookSet, LossOptions, LossParts, LossReduction, Model, ModelSpec, ParamKind,
+        PassOptions, Recompute, names::parameters,
     },
 };
 
@@ -155,7 +155,7 @@ impl Learner {
     pub fn evaluate(&self, rows: &[Vec<u32>]) -> Result<f64> {
         let model = self.model.frozen()?;
         // No router loss is wanted, and sums are exact to add.
-        let options = LossOptions { reduction: Reduction::Sum, router_aux: Some(0.0), ..LossOptions::default() };
+        let options = LossOptions { reduction: LossReduction::Sum, router_aux: Some(0.0), ..LossOptions::default() };
         let sums = self.pools.each(rows.chunks(16).collect(), |rows: &[Vec<u32>]| {
             let batch = Batch::stream(rows)?;
             let parts = model.loss_with(&batch, &HookSet::new(), &options, &PassOptions::default())?.parts;
