@@ -10,7 +10,7 @@ use super::{
     forward::Pass,
     hooks::Site,
     load::Params,
-    names, ops,
+    names,
 };
 use crate::{Error, Result};
 
@@ -86,7 +86,7 @@ impl SparseMlp {
     pub fn route(&self, rows: &Tensor, pass: &Pass, at: impl Fn(Site, Tensor) -> Result<Tensor>) -> Result<Routing> {
         let logits = at(Site::RouterLogits, self.gate.forward(rows, pass)?)?; // [N, E]
         let wide = if rows.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let probabilities = ops::softmax(&logits.to_dtype(wide)?)?;
+        let probabilities = pass.ops.softmax(&logits.to_dtype(wide)?)?;
         let idx = at(Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
         let mut weights = probabilities.gather(&idx, 1)?;
         if self.moe.renorm {
@@ -141,7 +141,7 @@ impl SparseMlp {
 }
 
 /// Indices of the k largest of each row, ties to the lower index, [N, k].
-fn top_k(p: &Tensor, k: usize) -> Result<Tensor> {
+pub(super) fn top_k(p: &Tensor, k: usize) -> Result<Tensor> {
     let rows = p.detach().to_dtype(DType::F64)?.to_vec2::<f64>()?;
     let n = rows.len();
     let mut idx = Vec::with_capacity(n * k);

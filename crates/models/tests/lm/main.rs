@@ -14,8 +14,12 @@ mod convert;
 mod edits;
 mod generation;
 mod hooks;
+#[path = "../../examples/induction.rs"]
+#[expect(dead_code, reason = "the example's own main")]
+mod induction;
 mod loading;
 mod mutations;
+mod ops;
 mod parity;
 mod prefix;
 mod saving;
@@ -23,3 +27,6 @@ mod text;
 #[cfg(feature = "cli")]
 mod text_command;
 mod text_model;
+#[cfg(feature = "cli")]
+mod train_command;
+mod training;
