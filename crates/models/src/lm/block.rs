@@ -50,6 +50,11 @@ impl Linear {
     pub fn bias(&self) -> Result<Option<Tensor>> {
         adapter::bias(&self.lora, self.b.as_ref())
     }
+
+    /// Several projections of one x.
+    pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
+        pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())))
+    }
 }
 
 /// A parameter; the loader and the initialiser have made all of them.
@@ -133,10 +138,13 @@ impl DenseMlp {
 
     /// Without hooks: an expert.
     pub fn expert(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let (up, act) = (self.up.forward(x, pass)?, pass.spec.act);
+        let act = pass.spec.act;
         let inner = match &self.gate {
-            Some(gate) => pass.ops.gated(&gate.forward(x, pass)?, &up, act)?,
-            None => pass.ops.activate(&up, act)?,
+            Some(gate) => {
+                let [gate, up] = Linear::forward_all([gate, &self.up], x, pass)?;
+                pass.ops.gated(&gate, &up, act)?
+            }
+            None => pass.ops.activate(&self.up.forward(x, pass)?, act)?,
         };
         self.down.forward(&inner, pass)
     }
@@ -145,8 +153,9 @@ impl DenseMlp {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
-                let pre = pass.at(l, Site::MlpPre, gate.forward(x, pass)?)?;
-                let up = pass.at(l, Site::MlpPreLinear, self.up.forward(x, pass)?)?;
+                let [pre, up] = Linear::forward_all([gate, &self.up], x, pass)?;
+                let pre = pass.at(l, Site::MlpPre, pre)?;
+                let up = pass.at(l, Site::MlpPreLinear, up)?;
                 pass.ops.gated(&pre, &up, act)?
             }
             None => pass.ops.activate(&pass.at(l, Site::MlpPre, self.up.forward(x, pass)?)?, act)?,
@@ -262,9 +271,7 @@ impl Block {
         let (batch, t, _) = x.dims3()?;
         let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
         let [mut q, mut k, mut v] = match &self.qkv {
-            Qkv::Separate(parts) => {
-                [parts[0].forward(x, pass)?, parts[1].forward(x, pass)?, parts[2].forward(x, pass)?]
-            }
+            Qkv::Separate(parts) => Linear::forward_all([&parts[0], &parts[1], &parts[2]], x, pass)?,
             Qkv::Fused(all) => {
                 let all = all.forward(x, pass)?;
                 [
@@ -306,6 +313,13 @@ impl Block {
             Some(cache) => cache.append(l, &k, &v)?,
             None => (k, v),
         };
+        let unhooked = !pass.hooks.wants(l, Site::AttnScores) && !pass.hooks.wants(l, Site::Pattern);
+        if unhooked && pass.cache.is_some() {
+            let found = pass.ops.cached_attention(&q, [&k, &v], pass.mask(l)?, spec.attn_scale, spec.attn_softcap)?;
+            if let Some(z) = found {
+                return self.output(z, l, pass);
+            }
+        }
         let s = k.dim(2)?;
         // The queries of a group share a key head: they become more rows of it, and keys are never repeated.
         let group = spec.n_heads / spec.n_kv;
@@ -320,11 +334,17 @@ impl Block {
         let pattern = pass.at(l, Site::Pattern, pattern)?;
         let grouped = pattern.reshape((batch, spec.n_kv, group * t, s))?;
         let z = grouped.matmul(&v.contiguous()?)?.reshape((batch, spec.n_heads, t, spec.head_dim))?;
-        let z = pass.at(l, Site::Z, z.transpose(1, 2)?.contiguous()?)?; // [B, T, H, hd]
+        self.output(z.transpose(1, 2)?.contiguous()?, l, pass)
+    }
+
+    /// The output projection of each head's mix z [B, T, H, hd].
+    fn output(&self, z: Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+        let (batch, t, _, _) = z.dims4()?;
+        let z = pass.at(l, Site::Z, z)?;
         if pass.hooks.wants(l, Site::AttnResult) {
             return self.per_head(&z, l, pass);
         }
-        self.out.forward(&z.reshape((batch, t, spec.q_width()))?, pass)
+        self.out.forward(&z.reshape((batch, t, pass.spec.q_width()))?, pass)
     }
 
     /// The output as a sum over heads, each of which can be read and edited.

@@ -1,5 +1,7 @@
 //! The forward pass around the blocks.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     input::{self, Input},
     model::Model,
     ops::Ops,
+    recompute::Recompute,
 };
 use crate::{Error, Result};
 
@@ -20,6 +23,8 @@ pub struct PassOptions {
     pub last_only: bool,
     /// Dropout of adapters that have it; without this they have none.
     pub dropout: Option<Dropout>,
+    /// Keep only each block's input and run the block again in the backward pass.
+    pub recompute: Option<Recompute>,
 }
 
 /// What one pass carries from block to block.
@@ -37,6 +42,54 @@ pub(super) struct Pass<'a> {
     rows: Vec<usize>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
+}
+
+/// What a block needs to run once more: the pass without its cache.
+pub(super) struct KeptPass {
+    pub spec: ModelSpec,
+    pub hooks: HookSet,
+    dropout: Option<Dropout>,
+    ops: Ops,
+    rotation: Option<(Tensor, Tensor)>,
+    positions: Vec<Vec<u32>>,
+    real: Vec<Vec<bool>>,
+    prompt: Vec<usize>,
+    rows: Vec<usize>,
+    masks: Vec<(Option<usize>, Tensor)>,
+}
+
+impl KeptPass {
+    fn new(pass: &Pass) -> Self {
+        Self {
+            spec: pass.spec.clone(),
+            hooks: pass.hooks.clone(),
+            dropout: pass.dropout,
+            ops: pass.ops,
+            rotation: pass.rotation.clone(),
+            positions: pass.positions.clone(),
+            real: pass.real.clone(),
+            prompt: pass.prompt.clone(),
+            rows: pass.rows.clone(),
+            masks: pass.masks.clone(),
+        }
+    }
+
+    /// The pass again, with these hooks.
+    pub fn pass<'a>(&'a self, hooks: &'a HookSet) -> Pass<'a> {
+        Pass {
+            spec: &self.spec,
+            hooks,
+            dropout: self.dropout,
+            ops: self.ops,
+            cache: None,
+            rotation: self.rotation.clone(),
+            positions: self.positions.clone(),
+            real: self.real.clone(),
+            prompt: self.prompt.clone(),
+            rows: self.rows.clone(),
+            masks: self.masks.clone(),
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -143,8 +196,14 @@ impl Model {
             let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
         }
+        // What a cache holds can't be read twice.
+        let recompute = options.recompute.as_ref().filter(|_| pass.cache.is_none());
+        let recompute = recompute.map(|left| (left, Arc::new(KeptPass::new(&pass))));
         for (l, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, l, &mut pass)?;
+            x = match &recompute {
+                Some((left, kept)) => left.block(block, kept, &x, l)?,
+                None => block.forward(x, l, &mut pass)?,
+            };
         }
         // Hooks at the end see all columns, as everywhere.
         let hooked = hooks.wants(outside, Site::LnFinal) || hooks.wants(outside, Site::Logits);

@@ -99,6 +99,24 @@ impl Model {
         self.rebuilt(params, &self.adapters)?.with_trainable_adapter(vars, filter)
     }
 
+    /// The same model with nothing trainable: it reads the same storage, so it sees every change of the variables, and its
+    /// passes record no graph.
+    ///
+    /// # Errors
+    /// Where a parameter is missing.
+    pub fn frozen(&self) -> Result<Self> {
+        let params = self.params.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+        let mut model = self.rebuilt(params, &self.adapters)?;
+        if !self.vars.is_empty() {
+            // Norms computed now would not see those changes.
+            for linear in model.linears_mut() {
+                linear.lora.iter_mut().for_each(Lora::forget_norms);
+            }
+            model.head_lora.iter_mut().for_each(Lora::forget_norms);
+        }
+        Ok(model)
+    }
+
     /// The trainable parameters.
     pub fn vars(&self) -> &BTreeMap<String, Var> {
         &self.vars

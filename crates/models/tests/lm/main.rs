@@ -13,5 +13,7 @@ mod edits;
 mod generation;
 mod loading;
 mod mutations;
+mod names;
 mod parity;
 mod saving;
+mod training;

@@ -4,9 +4,15 @@
 //! [`composed`] writes every operation in candle's differentiable ones, for every device and dtype; it is also what the
 //! tests hold the fused ones against.
 
+mod cached;
 mod composed;
+mod embedding;
 mod experts;
+mod gemv;
 mod linear;
+mod lora_linear;
+pub(super) mod product;
+mod simd;
 
 use candle_core::Tensor;
 
@@ -58,10 +64,5 @@ impl Ops {
     /// act(gate) ⊙ up.
     pub fn gated(self, gate: &Tensor, up: &Tensor, act: Act) -> Result<Tensor> {
         Ok((composed::activate(gate, act)? * up)?)
-    }
-
-    /// Rows `ids` [N] of a table [V, d], [N, d].
-    pub fn embedding(self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        Ok(table.index_select(ids, 0)?)
     }
 }
