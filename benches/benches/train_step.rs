@@ -2,8 +2,9 @@
 //!
 //! `train_step/{tiny,small}/{fused,composed}` at B = 8, T = 64; an element is a useful FLOP (6 a weight and token), so
 //! that criterion's elem/s is FLOP/s. `gemm/512` is the machine's rate on as many threads, each with its own product: the
-//! roofline. Useful / gemm is the utilisation. Threads: `ASHLAR_BENCH_THREADS`, default all. The peer:
-//! `scripts/peers/torch_train.py`.
+//! roofline. Useful / gemm is the utilisation. Threads: `ASHLAR_BENCH_THREADS`, default all; run it with
+//! `CANDLE_NUM_THREADS=1`, as the binaries do. The peer: `scripts/peers/torch_train.py`.
+#![allow(missing_docs)] // criterion's macros
 
 use std::{hint::black_box, thread};
 

@@ -3,10 +3,10 @@
 //! A model of two blocks learns rows of 24 random tokens that are written twice. In the second half the next token is the
 //! one that followed its last occurrence; heads of the second block come to attend there (Olsson et al., 2022). Removing
 //! all heads that do so (score above ½) together makes the second half unpredictable again; removing any head of the
-//! first block one at a time costs next to nothing, as they back each other up.
+//! first block alone costs next to nothing.
 //!
 //! ```text
-//! cargo run --release -p ashlar-models --example induction -- [steps] [seed] [d_model]
+//! CANDLE_NUM_THREADS=1 cargo run --release -p ashlar-models --example induction -- [steps] [seed] [d_model]
 //! ```
 //!
 //! Ends with 1 if the claim doesn't hold.
@@ -74,7 +74,8 @@ fn without(model: &Model, layer: usize, heads: Vec<usize>) -> Result<HookSet> {
     HookSet::new().on(model.spec(), HookPoint::of(layer, Site::Z), Edit::ZeroHeads(heads).everywhere())
 }
 
-fn run(steps: u64, seed: u64, d: usize) -> Result<bool> {
+/// Trains, looks for the heads, removes them; whether the claim holds.
+pub fn run(steps: u64, seed: u64, d: usize) -> Result<bool> {
     let model = Model::init(ModelSpec::tiny(Family::Llama, 2, d, HEADS, VOCAB as usize)?, seed)?;
     let spec = TrainSpec { steps, lr: 1e-3, schedule: Schedule::Constant, ..TrainSpec::default() };
     let mut learner = Learner::new(model, spec, 0)?;
@@ -96,14 +97,14 @@ fn run(steps: u64, seed: u64, d: usize) -> Result<bool> {
             let alone = loss(&model, &test, &without(&model, layer, vec![head])?)? - base;
             println!("head {layer}.{head}: score {score:.3}, without it {alone:+.4} nats");
             if layer == 0 {
-                holds &= *score <= 0.05;
+                holds &= alone <= 0.05;
             }
         }
     }
     let found: Vec<usize> = (0..HEADS).filter(|&head| scores[1][head] > 0.5).collect();
     let raised = loss(&model, &test, &without(&model, 1, found.clone())?)? - base;
     println!("without the heads {found:?} of block 1 together: {raised:+.3} nats");
-    Ok(holds && !found.is_empty() && base < 0.1 && raised >= 2.0)
+    Ok(holds && !found.is_empty() && base < 0.1 && base + raised >= 2.0)
 }
 
 fn main() -> Result<ExitCode> {

@@ -113,8 +113,23 @@ struct Cli {
     global: GlobalArgs,
 }
 
+/// Keeps candle's elementwise operations on the thread that calls them: its pool is one for the whole process, whose
+/// callers wait for each other, and here every thread has work of its own. `CANDLE_NUM_THREADS` of the user wins.
+///
+/// # Safety
+/// No other thread may exist: it is for the first statement of a `main`.
+pub unsafe fn candle_on_one_thread() {
+    const NAME: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(NAME).is_none() {
+        // SAFETY: by the caller's promise nobody reads the environment at the same time.
+        unsafe { std::env::set_var(NAME, "1") };
+    }
+}
+
 /// The binary's `main`.
 pub fn main() -> ExitCode {
+    // SAFETY: a process begins here, with one thread.
+    unsafe { candle_on_one_thread() };
     ashlar_cli::main(|cli: &Cli| &cli.global, |cli| run(&cli.command, &cli.global))
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Error,
     lm::{
         InitSpec,
-        train::{Around, StepRecord, TrainConfig, train},
+        train::{Around, LoraTable, StepRecord, TrainConfig, train},
     },
 };
 
@@ -21,6 +21,7 @@ Examples:
   ashlar models train --init tiny:llama --data input.txt --steps 500 --out runs/tiny
   ashlar models train --init tiny:gemma2:3x64x2 --tokenizer bpe:512 --data input.txt --lr 1e-3 --out runs/gemma
   ashlar models train ./runs/tiny --data more.txt --steps 200 --lr 3e-4 --out runs/more
+  ashlar models train ./runs/tiny --data names.txt --lora r=8,alpha=16 --out runs/adapter
   ashlar models train --config run.toml --out runs/tiny --resume
 
 --init takes SIZE:FAMILY or tiny:FAMILY:LAYERSxWIDTHxHEADS; sizes are tiny (2x128x4), base (4x128x4) and small \
@@ -69,6 +70,9 @@ pub struct TrainArgs {
     /// Batches whose gradients are averaged into one update.
     #[arg(long, value_name = "N")]
     accum: Option<i64>,
+    /// Train a low-rank adapter: r=8,alpha=16, and targets=REGEX, dropout=P, rs=true.
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    lora: Option<String>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -125,6 +129,10 @@ fn resolve(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         if let Some(value) = value {
             insert(&mut table, section, key, value)?;
         }
+    }
+    if let Some(lora) = &args.lora {
+        let lora: LoraTable = lora.parse()?;
+        table.insert("lora".to_owned(), Toml::try_from(lora).map_err(|error| Failure::running(error.to_string()))?);
     }
     if let Some(seed) = args.run.seed {
         let seed = i64::try_from(seed).map_err(|_| Failure::usage(format!("--seed {seed} is above 2^63 - 1")))?;

@@ -5,12 +5,13 @@ use candle_core::{DType, Tensor};
 use super::{
     adapter::{self, Lora},
     config::ModelSpec,
+    executor::Routing,
     family::{Family, NormKind, NormPlace, QkNorm},
     forward::Pass,
     hooks::Site,
     load::Params,
     moe::SparseMlp,
-    names,
+    names, ops,
 };
 use crate::{Error, Result};
 
@@ -53,7 +54,14 @@ impl Linear {
 
     /// Several projections of one x.
     pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())))
+        if all.iter().all(|linear| linear.lora.is_empty()) {
+            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
+        }
+        let mut results = all.map(|_| x.clone());
+        for (result, linear) in results.iter_mut().zip(all) {
+            *result = linear.forward(x, pass)?;
+        }
+        Ok(results)
     }
 }
 
@@ -138,6 +146,11 @@ impl DenseMlp {
 
     /// Without hooks: an expert.
     pub fn expert(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.inner(x, pass, Ok)
+    }
+
+    /// An expert, `at` called on its neurons.
+    pub fn inner(&self, x: &Tensor, pass: &Pass, at: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
@@ -146,7 +159,7 @@ impl DenseMlp {
             }
             None => pass.ops.activate(&self.up.forward(x, pass)?, act)?,
         };
-        self.down.forward(&inner, pass)
+        self.down.forward(&at(inner)?, pass)
     }
 
     fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
@@ -256,13 +269,23 @@ impl Block {
         };
         let mut m = match &self.mlp {
             Mlp::Dense(mlp) => mlp.forward(&input, l, pass)?,
-            Mlp::Sparse(mlp) => mlp.forward(&input, l, pass)?,
+            Mlp::Sparse(mlp) => mlp.forward(&input, &x, l, pass)?,
         };
         if let Some(norm) = &self.after_mlp {
             m = norm.forward(&m, pass)?;
         }
         let x = (x + pass.at(l, Site::MlpOut, m)?)?;
         pass.at(l, Site::ResidPost, x)
+    }
+
+    /// What the router says about a residual stream [N, d] before this block's MLP; `None` in a dense layer.
+    pub fn route(&self, residual: &Tensor, pass: &Pass) -> Result<Option<Routing>> {
+        let Mlp::Sparse(mlp) = &self.mlp else { return Ok(None) };
+        let x = match &self.before_mlp {
+            Some(norm) => norm.forward(residual, pass)?,
+            None => residual.clone(),
+        };
+        mlp.route(&x, pass, |_, x| Ok(x)).map(Some)
     }
 
     /// Queries, keys and values [B, T, heads, hd], normed, clipped and biased.
@@ -300,41 +323,42 @@ impl Block {
         let spec = pass.spec;
         let (batch, t, _) = x.dims3()?;
         let [q, k, v] = self.project(x, pass)?;
-        let mut q = pass.at(l, Site::Q, q)?.transpose(1, 2)?; // [B, H, T, hd]
-        let mut k = pass.at(l, Site::K, k)?.transpose(1, 2)?; // [B, Hkv, T, hd]
-        let v = pass.at(l, Site::V, v)?.transpose(1, 2)?;
+        let mut q = pass.at(l, Site::Q, q)?; // [B, T, H, hd]
+        let mut k = pass.at(l, Site::K, k)?; // [B, T, Hkv, hd]
+        let v = pass.at(l, Site::V, v)?;
         if let Some((cos, sin)) = &pass.rotation {
             q = pass.ops.rope(&q, cos, sin)?;
             k = pass.ops.rope(&k, cos, sin)?;
-            q = pass.at_heads(l, Site::RotQ, q)?;
-            k = pass.at_heads(l, Site::RotK, k)?;
+            q = pass.at(l, Site::RotQ, q)?;
+            k = pass.at(l, Site::RotK, k)?;
         }
         let (k, v) = match &mut pass.cache {
-            Some(cache) => cache.append(l, &k, &v)?,
+            Some(cache) => {
+                let (k, v) = cache.append(l, &k.transpose(1, 2)?, &v.transpose(1, 2)?)?;
+                (k.transpose(1, 2)?, v.transpose(1, 2)?)
+            }
             None => (k, v),
         };
         let unhooked = !pass.hooks.wants(l, Site::AttnScores) && !pass.hooks.wants(l, Site::Pattern);
         if unhooked && pass.cache.is_some() {
+            let (q, k, v) = (q.transpose(1, 2)?.contiguous()?, k.transpose(1, 2)?, v.transpose(1, 2)?);
             let found = pass.ops.cached_attention(&q, [&k, &v], pass.mask(l)?, spec.attn_scale, spec.attn_softcap)?;
             if let Some(z) = found {
                 return self.output(z, l, pass);
             }
         }
-        let s = k.dim(2)?;
-        // The queries of a group share a key head: they become more rows of it, and keys are never repeated.
-        let group = spec.n_heads / spec.n_kv;
-        let q = q.contiguous()?.reshape((batch, spec.n_kv, group * t, spec.head_dim))?;
-        let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * spec.attn_scale)?;
-        let mut scores = scores.reshape((batch, spec.n_heads, t, s))?;
-        if let Some(cap) = spec.attn_softcap {
-            scores = pass.ops.softcap(&scores, cap)?;
-        }
-        let scores = pass.at(l, Site::AttnScores, scores)?;
-        let pattern = pass.ops.masked_softmax(&scores, pass.mask(l)?)?;
-        let pattern = pass.at(l, Site::Pattern, pattern)?;
-        let grouped = pattern.reshape((batch, spec.n_kv, group * t, s))?;
-        let z = grouped.matmul(&v.contiguous()?)?.reshape((batch, spec.n_heads, t, spec.head_dim))?;
-        self.output(z.transpose(1, 2)?.contiguous()?, l, pass)
+        let mask = pass.mask(l)?;
+        let z = if unhooked {
+            pass.ops.attention([&q, &k, &v], mask, spec.attn_scale, spec.attn_softcap)?
+        } else {
+            let mut scores = ops::scores(&q, &k, spec.attn_scale)?;
+            if let Some(cap) = spec.attn_softcap {
+                scores = pass.ops.softcap(&scores, cap)?;
+            }
+            let pattern = pass.ops.masked_softmax(&pass.at(l, Site::AttnScores, scores)?, mask)?;
+            ops::mix(&pass.at(l, Site::Pattern, pattern)?, &v)?
+        };
+        self.output(z, l, pass)
     }
 
     /// The output projection of each head's mix z [B, T, H, hd].

@@ -6,9 +6,11 @@ use candle_core::{DType, Tensor};
 
 use super::{
     adapter::{self, Dropout},
+    block::Block,
     cache::KvCache,
     config::ModelSpec,
-    hooks::{HookCtx, HookPoint, HookSet, Site},
+    executor,
+    hooks::{HookCtx, HookPoint, HookSet, Layout, Site},
     input::{self, Input},
     model::Model,
     ops::Ops,
@@ -21,10 +23,10 @@ use crate::{Error, Result};
 pub struct PassOptions {
     /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
     pub last_only: bool,
-    /// Dropout of adapters that have it; without this they have none.
-    pub dropout: Option<Dropout>,
     /// Keep only each block's input and run the block again in the backward pass.
     pub recompute: Option<Recompute>,
+    /// Dropout of adapters that have it; without this they have none.
+    pub dropout: Option<Dropout>,
 }
 
 /// What one pass carries from block to block.
@@ -34,12 +36,12 @@ pub(super) struct Pass<'a> {
     pub hooks: &'a HookSet,
     pub dropout: Option<Dropout>,
     pub cache: Option<&'a mut KvCache>,
-    /// cos and sin, [B or 1, 1, T, hd].
+    /// cos and sin, [B or 1, T, 1, hd].
     pub rotation: Option<(Tensor, Tensor)>,
-    positions: Vec<Vec<u32>>,
-    real: Vec<Vec<bool>>,
-    prompt: Vec<usize>,
-    rows: Vec<usize>,
+    pub executor: Option<&'a executor::Shared>,
+    pub blocks: &'a [Block],
+    /// Rows and positions, as hooks see them.
+    pub layout: Arc<Layout>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
 }
@@ -48,13 +50,12 @@ pub(super) struct Pass<'a> {
 pub(super) struct KeptPass {
     pub spec: ModelSpec,
     pub hooks: HookSet,
-    dropout: Option<Dropout>,
+    pub blocks: Vec<Block>,
     ops: Ops,
+    dropout: Option<Dropout>,
     rotation: Option<(Tensor, Tensor)>,
-    positions: Vec<Vec<u32>>,
-    real: Vec<Vec<bool>>,
-    prompt: Vec<usize>,
-    rows: Vec<usize>,
+    executor: Option<executor::Shared>,
+    layout: Arc<Layout>,
     masks: Vec<(Option<usize>, Tensor)>,
 }
 
@@ -63,13 +64,12 @@ impl KeptPass {
         Self {
             spec: pass.spec.clone(),
             hooks: pass.hooks.clone(),
-            dropout: pass.dropout,
+            blocks: pass.blocks.to_vec(),
             ops: pass.ops,
+            dropout: pass.dropout,
             rotation: pass.rotation.clone(),
-            positions: pass.positions.clone(),
-            real: pass.real.clone(),
-            prompt: pass.prompt.clone(),
-            rows: pass.rows.clone(),
+            executor: pass.executor.cloned(),
+            layout: pass.layout.clone(),
             masks: pass.masks.clone(),
         }
     }
@@ -79,14 +79,13 @@ impl KeptPass {
         Pass {
             spec: &self.spec,
             hooks,
-            dropout: self.dropout,
+            blocks: &self.blocks,
             ops: self.ops,
+            dropout: self.dropout,
             cache: None,
             rotation: self.rotation.clone(),
-            positions: self.positions.clone(),
-            real: self.real.clone(),
-            prompt: self.prompt.clone(),
-            rows: self.rows.clone(),
+            executor: self.executor.as_ref(),
+            layout: self.layout.clone(),
             masks: self.masks.clone(),
         }
     }
@@ -99,20 +98,18 @@ impl Pass<'_> {
         if self.hooks.wants(layer, site) { self.hooked(layer, site, x) } else { Ok(x) }
     }
 
-    /// The same for a tensor kept as [B, heads, T, hd], which hooks see as [B, T, heads, hd].
-    pub fn at_heads(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
+    /// The same for rows of an expert; `tokens` are their places among the N = B·T.
+    pub fn at_expert(&self, layer: usize, site: Site, expert: usize, tokens: &[u32], x: Tensor) -> Result<Tensor> {
         if !self.hooks.wants(layer, site) {
             return Ok(x);
         }
-        Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
+        let point = HookPoint::expert(layer, expert, site);
+        self.hooks.apply(x, &HookCtx { point, tokens: Some(tokens), layout: &self.layout })
     }
 
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         let point = HookPoint::of(layer, site);
-        self.hooks.apply(
-            x,
-            &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt, rows: &self.rows },
-        )
+        self.hooks.apply(x, &HookCtx { point, tokens: None, layout: &self.layout })
     }
 
     pub fn mask(&self, layer: usize) -> Result<&Tensor> {
@@ -162,6 +159,8 @@ impl Model {
         let mask = |window: Option<usize>| {
             input::mask(&real, columns, window, self.dtype(), device).map(|mask| (window, mask))
         };
+        // Blocks that run again capture their routers.
+        let whole_layout = !hooks.is_empty() || self.executor.is_some() || options.recompute.is_some();
         let mut pass = Pass {
             spec,
             ops: self.ops,
@@ -169,13 +168,9 @@ impl Model {
             dropout: options.dropout,
             rotation: self.rotation(&positions)?,
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
-            positions,
-            real: input.real.clone(),
-            rows: input.rows.clone(),
-            prompt: match &cache {
-                Some(cache) if !cache.is_empty() => cache.prompt.clone(),
-                _ => input.lengths(),
-            },
+            executor: self.executor.as_ref(),
+            blocks: &self.blocks,
+            layout: Arc::new(input.layout(positions, cache.as_deref(), whole_layout)),
             cache,
         };
 
@@ -191,7 +186,7 @@ impl Model {
         }
         x = pass.at(outside, Site::Embed, x)?;
         if let Some(table) = &self.positions {
-            let flat: Vec<u32> = pass.positions.iter().flatten().copied().collect();
+            let flat: Vec<u32> = pass.layout.positions.iter().flatten().copied().collect();
             let n = flat.len();
             let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
@@ -201,7 +196,7 @@ impl Model {
         let recompute = recompute.map(|left| (left, Arc::new(KeptPass::new(&pass))));
         for (l, block) in self.blocks.iter().enumerate() {
             x = match &recompute {
-                Some((left, kept)) => left.block(block, kept, &x, l)?,
+                Some((left, kept)) => left.block(kept, &x, l)?,
                 None => block.forward(x, l, &mut pass)?,
             };
         }
@@ -222,10 +217,7 @@ impl Model {
             logits = last(logits)?;
         }
         if let Some(cache) = pass.cache {
-            if cache.is_empty() {
-                cache.prompt = input.lengths();
-            }
-            cache.real = real;
+            cache.note(input, real);
         }
         Ok(logits)
     }
@@ -254,7 +246,7 @@ impl Model {
             (_, true) => DType::F32,
             (dtype, false) => dtype,
         };
-        let shape = (rows.len(), 1, positions[0].len(), hd);
+        let shape = (rows.len(), positions[0].len(), 1, hd);
         let tensor =
             |values: Vec<f32>| Tensor::from_vec(values, shape, self.embedding.device()).and_then(|x| x.to_dtype(dtype));
         Ok(Some((tensor(cos)?, tensor(sin)?)))

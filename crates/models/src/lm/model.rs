@@ -12,6 +12,7 @@ use super::{
     adapter::{Adapter, Lora},
     block::{Block, Norm, get},
     config::ModelSpec,
+    executor::{self, ExpertExecutor},
     load::{self, Params},
     names,
     ops::Ops,
@@ -37,6 +38,7 @@ pub struct Model {
     pub(super) blocks: Vec<Block>,
     pub(super) final_norm: Norm,
     pub(super) head: Option<Tensor>,
+    pub(super) executor: Option<executor::Shared>,
 }
 
 impl Model {
@@ -63,6 +65,7 @@ impl Model {
             final_norm: Norm::new(&params, final_norm, spec.norm)?,
             head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
             ops: Ops::default(),
+            executor: None,
             embedding,
             spec,
             params,
@@ -126,6 +129,13 @@ impl Model {
     #[must_use]
     pub fn with_ops(mut self, ops: Ops) -> Self {
         self.ops = ops;
+        self
+    }
+
+    /// Lets something else run the experts of the sparse layers.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Arc<dyn ExpertExecutor>) -> Self {
+        self.executor = Some(executor::Shared(executor));
         self
     }
 

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Storage, Tensor, Var, backprop::GradStore};
 
 use super::{
-    block::Block,
     forward::KeptPass,
     hooks::{HookPoint, Site},
 };
@@ -60,11 +59,11 @@ impl Recompute {
     }
 
     /// The block's output [B, T, d].
-    pub(super) fn block(&self, block: &Block, kept: &Arc<KeptPass>, x: &Tensor, l: usize) -> Result<Tensor> {
+    pub(super) fn block(&self, kept: &Arc<KeptPass>, x: &Tensor, l: usize) -> Result<Tensor> {
         // Without a variable below it, the tape would leave the block out, and its parameters without gradients.
         let untracked = if x.track_op() { None } else { Some(Var::from_tensor(&x.detach())?) };
         let x = untracked.as_ref().map_or(x, Var::as_tensor);
-        let op = BlockOp { block: block.clone(), l, kept: kept.clone(), left: self.clone(), out: Mutex::new(None) };
+        let op = BlockOp { l, kept: kept.clone(), left: self.clone(), out: Mutex::new(None) };
         let (y, router) = op.run(&x.detach())?;
         let (len, shape) = (y.elem_count(), y.shape().clone());
         let router_shape = router.as_ref().map(|router| router.shape().clone());
@@ -88,7 +87,6 @@ fn joined(y: Tensor, router: Option<Tensor>) -> Result<Tensor> {
 }
 
 struct BlockOp {
-    block: Block,
     l: usize,
     kept: Arc<KeptPass>,
     left: Recompute,
@@ -101,10 +99,10 @@ impl BlockOp {
     fn run(&self, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         let (l, point) = (self.l, HookPoint::of(self.l, Site::RouterLogits));
         if self.kept.spec.moe[l].is_none() {
-            return Ok((self.block.forward(x.clone(), l, &mut self.kept.pass(&self.kept.hooks))?, None));
+            return Ok((self.kept.blocks[l].forward(x.clone(), l, &mut self.kept.pass(&self.kept.hooks))?, None));
         }
         let (hooks, captured) = self.kept.hooks.clone().capture(&self.kept.spec, &[point])?;
-        let y = self.block.forward(x.clone(), l, &mut self.kept.pass(&hooks))?;
+        let y = self.kept.blocks[l].forward(x.clone(), l, &mut self.kept.pass(&hooks))?;
         Ok((y, captured.get(point)))
     }
 

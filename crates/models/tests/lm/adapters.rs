@@ -305,10 +305,7 @@ fn dropout_drops_the_adapters_input_and_nothing_else() {
         config["lora_dropout"] = json!(0.4);
         let dropped = base(&case.family, DType::F64).load_adapter(folder(&config, &case.tensors).path()).unwrap();
         let rows = rows(&case);
-        let at = |seed: u64, step: u64| PassOptions {
-            dropout: Some(Dropout { seed, step, part: 0 }),
-            ..PassOptions::default()
-        };
+        let at = |seed: u64, step: u64| PassOptions { dropout: Some(Dropout { seed, step }), ..PassOptions::default() };
         // Without the option, or where p = 0, it is off.
         assert_eq!(distance(&logits(&dropped, &rows), &logits(&model, &rows)), 0.0);
         assert_eq!(distance(&logits_with(&model, &rows, &at(1, 1)), &logits(&model, &rows)), 0.0);
@@ -328,7 +325,7 @@ fn dropout_drops_the_adapters_input_and_nothing_else() {
         }
     }
     let model = base(&case.family, DType::F64).load_adapter(folder(&case.config, &case.tensors).path()).unwrap();
-    let options = PassOptions { dropout: Some(Dropout { seed: 1, step: 1, part: 0 }), ..PassOptions::default() };
+    let options = PassOptions { dropout: Some(Dropout { seed: 1, step: 1 }), ..PassOptions::default() };
     assert!(distance(&logits_with(&model, &rows(&case), &options), &logits(&model, &rows(&case))) > 0.1);
     // The mean over masks of a linear layer's output is the undropped output: one projection, read before the norm.
     let (case, _) = adapted("lora", DType::F64);
@@ -349,9 +346,8 @@ fn dropout_drops_the_adapters_input_and_nothing_else() {
     let mut sum = plain.zeros_like().unwrap();
     let mut squares = plain.zeros_like().unwrap();
     for step in 0..n {
-        let off = (v(&PassOptions { dropout: Some(Dropout { seed: 5, step, part: 0 }), ..PassOptions::default() })
-            - &plain)
-            .unwrap();
+        let off =
+            (v(&PassOptions { dropout: Some(Dropout { seed: 5, step }), ..PassOptions::default() }) - &plain).unwrap();
         squares = (squares + off.sqr().unwrap()).unwrap();
         sum = (sum + off).unwrap();
     }
@@ -393,11 +389,7 @@ fn recomputed_blocks() {
         let model = model.trainable(|name| name.contains("lora_")).unwrap();
         let batch = Batch::stream(&rows(&case)[..1]).unwrap();
         let gradients = |recompute: Option<Recompute>| {
-            let pass = PassOptions {
-                recompute,
-                dropout: Some(Dropout { seed: 1, step: 2, part: 0 }),
-                ..PassOptions::default()
-            };
+            let pass = PassOptions { recompute, dropout: Some(Dropout { seed: 1, step: 2 }), ..PassOptions::default() };
             let loss = model.loss_with(&batch, &HookSet::new(), &LossOptions::default(), &pass).unwrap();
             loss.backward(&model).unwrap()
         };

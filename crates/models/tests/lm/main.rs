@@ -11,9 +11,15 @@ mod command;
 mod convert;
 mod edits;
 mod generation;
+#[path = "../../examples/induction.rs"]
+#[expect(dead_code, reason = "the example's own main")]
+mod induction;
 mod loading;
 mod mutations;
 mod names;
+mod ops;
 mod parity;
 mod saving;
+#[cfg(feature = "cli")]
+mod train_command;
 mod training;

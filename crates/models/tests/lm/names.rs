@@ -45,10 +45,10 @@ fn adapt(init: &str, steps: u64, adapter_steps: u64) -> Option<(f64, f64, f32)> 
     let base = trainer.model().frozen().unwrap();
     let before = bits(&base);
 
-    let spec = AdapterSpec { r: 8, alpha: 16.0, dropout: 0.05, ..AdapterSpec::default() };
+    let spec = AdapterSpec { r: 8, alpha: 16.0, ..AdapterSpec::default() };
     let spec_of_training = TrainSpec { steps: adapter_steps, lr: 1e-2, weight_decay: 0.0, ..TrainSpec::default() };
     let model = base.inject_lora(&spec, 0).unwrap();
-    let mut learner = Learner::new(model, spec_of_training, 0).unwrap().with_seed(1);
+    let mut learner = Learner::new(model, spec_of_training, 0).unwrap();
     let start = learner.evaluate(&valid).unwrap();
     for step in 0..adapter_steps as usize {
         // Strides that visit all windows in another order.

@@ -1,4 +1,4 @@
-use ashlar_models::lm::{HookPoint, HookSet, Input, KvCache, Model, Site};
+use ashlar_models::lm::{HookPoint, HookSet, Input, KvCache, Model, Ops, Site};
 use candle_core::{D, DType, Device, Tensor, Var};
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, rows};
@@ -38,11 +38,13 @@ fn logits_are_those_of_transformers_in_both_dialects() {
         let expected = expected(family);
         let input = Input::rows(&rows(&expected)).unwrap();
         for dialect in [5, 4] {
-            for (dtype, bound) in [(DType::F64, 5e-5), (DType::F32, 2e-4)] {
-                let logits = load(family, dialect, dtype).forward(&input, None, &HookSet::new()).unwrap();
+            let fused = [(Ops::Fused, DType::F64, 5e-5), (Ops::Fused, DType::F32, 2e-4)];
+            for (ops, dtype, bound) in fused.into_iter().chain([(Ops::Composed, DType::F32, 2e-4)]) {
+                let model = load(family, dialect, dtype).with_ops(ops);
+                let logits = model.forward(&input, None, &HookSet::new()).unwrap();
                 let off = distance(&real(&logits, &input.lengths()), &expected["logits"]);
-                println!("{family} config{dialect} {dtype:?}: {off:.1e}");
-                assert!(off <= bound, "{family} config{dialect} {dtype:?}: {off:e} > {bound:e}");
+                println!("{family} config{dialect} {ops:?} {dtype:?}: {off:.1e}");
+                assert!(off <= bound, "{family} config{dialect} {ops:?} {dtype:?}: {off:e} > {bound:e}");
             }
         }
     }

@@ -12,21 +12,19 @@ use rand::Rng;
 
 use crate::{Result, lm::forward::Pass};
 
-/// Dropout of one training step: its masks come from streams of (seed, step, part, site), whatever runs beside it.
+/// Dropout of one training step: its masks come from streams of (seed, step, site), whatever runs beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropout {
     /// Seed of the run.
     pub seed: u64,
-    /// The step.
+    /// The step, or the pass where a step has several.
     pub step: u64,
-    /// Part of the step's rows, where they are cut into several passes.
-    pub part: u64,
 }
 
 impl Dropout {
     /// x with each value dropped with probability p, the others scaled by 1/(1 − p).
     fn apply(self, x: &Tensor, p: f64, site: &str) -> Result<Tensor> {
-        let mut rng = stream(self.seed, &["dropout", &self.step.to_string(), &self.part.to_string(), site]);
+        let mut rng = stream(self.seed, &["dropout", &self.step.to_string(), site]);
         let kept = (1.0 / (1.0 - p)) as f32;
         let mask: Vec<f32> = (0..x.elem_count()).map(|_| if rng.random::<f64>() < p { 0.0 } else { kept }).collect();
         Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?)

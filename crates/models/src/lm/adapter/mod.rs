@@ -245,6 +245,7 @@ impl Model {
     pub(super) fn rebuilt(&self, params: Params, adapters: &[Arc<Adapter>]) -> Result<Self> {
         let mut model = Self::from_params(self.spec.clone(), params)?.with_ops(self.ops);
         model.source.clone_from(&self.source);
+        model.executor.clone_from(&self.executor);
         for adapter in adapters {
             let frozen = adapter.tensors.iter().map(|(name, x)| (name.clone(), x.detach())).collect();
             model.attach(Arc::new(Adapter { tensors: frozen, ..(**adapter).clone() }))?;

@@ -25,13 +25,14 @@ use super::{
     forward::PassOptions,
     hooks::{Captured, HookPoint, HookSet, Site},
     model::Model,
+    ops::{self, Ops},
     recompute::Recompute,
 };
 use crate::{Error, Result};
 
 /// How the cross-entropies of the labelled columns become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reduction {
+pub enum LossReduction {
     /// Their mean.
     #[default]
     Mean,
@@ -43,7 +44,7 @@ pub enum Reduction {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossOptions {
     /// Mean or sum of the cross-entropies.
-    pub reduction: Reduction,
+    pub reduction: LossReduction,
     /// Weight of the mean of lse(logits)².
     pub z_loss: f64,
     /// Weight of the load-balancing loss; `None`: the checkpoint's.
@@ -106,7 +107,7 @@ impl Model {
 
         let mut parts = LossParts { tokens: batch.tokens(), ..LossParts::default() };
         let mut terms = Vec::new();
-        let (ce, lse) = cross_entropy(&logits, batch, options.reduction, options.z_loss != 0.0)?;
+        let (ce, lse) = cross_entropy(self.ops, &logits, batch, options.reduction, options.z_loss != 0.0)?;
         parts.cross_entropy = number(&ce)?;
         terms.push(ce);
         if let Some(z) = lse {
@@ -178,31 +179,30 @@ fn number(x: &Tensor) -> Result<f64> {
 
 /// Cross-entropy over the labelled columns, and if asked for their mean lse².
 fn cross_entropy(
+    ops: Ops,
     logits: &Tensor,
     batch: &Batch,
-    reduction: Reduction,
+    reduction: LossReduction,
     z_loss: bool,
 ) -> Result<(Tensor, Option<Tensor>)> {
     let (b, t, v) = logits.dims3()?;
-    let wide = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    let mut z = logits.reshape((b * t, v))?.to_dtype(wide)?;
-    let mut labels = batch.flat_labels();
-    if labels.contains(&IGNORE) {
-        let kept: Vec<u32> = (0u32..).zip(&labels).filter(|(_, label)| **label != IGNORE).map(|(i, _)| i).collect();
-        let n = kept.len();
-        z = z.index_select(&Tensor::from_vec(kept, n, z.device())?, 0)?;
-        labels.retain(|&label| label != IGNORE);
+    let z = logits.reshape((b * t, v))?;
+    let labels = batch.flat_labels();
+    let found: Vec<Option<u32>> = labels.iter().map(|&label| u32::try_from(label).ok()).collect();
+    let fused = match reduction {
+        LossReduction::Mean => ops::Reduction::Mean,
+        LossReduction::Sum => ops::Reduction::Sum,
+    };
+    let ce = ops.cross_entropy(&z, &found, fused, 0.0)?;
+    if !z_loss {
+        return Ok((ce, None));
     }
-    let n = labels.len();
-    let labels: Vec<u32> = labels.into_iter().map(|label| label as u32).collect();
-    let labels = Tensor::from_vec(labels, (n, 1), z.device())?;
+    let wide = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let kept: Vec<u32> = (0u32..).zip(&found).filter(|(_, label)| label.is_some()).map(|(i, _)| i).collect();
+    let n = kept.len();
+    let z = z.to_dtype(wide)?.index_select(&Tensor::from_vec(kept, n, z.device())?, 0)?;
     // A constant shift: no gradient flows through the maximum.
     let max = z.max_keepdim(D::Minus1)?.detach();
     let lse = (z.broadcast_sub(&max)?.exp()?.sum_keepdim(D::Minus1)?.log()? + max)?; // [N, 1]
-    let ce = (&lse - z.gather(&labels, 1)?)?;
-    let ce = match reduction {
-        Reduction::Mean => ce.mean_all()?,
-        Reduction::Sum => ce.sum_all()?,
-    };
-    Ok((ce, if z_loss { Some(lse.sqr()?.mean_all()?) } else { None }))
+    Ok((ce, Some(lse.sqr()?.mean_all()?)))
 }

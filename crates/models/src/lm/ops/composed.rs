@@ -50,7 +50,7 @@ pub(in crate::lm) fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, 
     })
 }
 
-/// Rotates the halves of the last dimension: x·cos + [−x₂, x₁]·sin, with cos and sin [B, 1, T, hd] or [1, 1, T, hd].
+/// Rotates the halves of the last dimension: x·cos + [−x₂, x₁]·sin; cos and sin broadcast to x `[B, T, H, hd]`.
 pub(in crate::lm) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let dtype = x.dtype();
     // cos and sin come in the dtype in which the family rotates.
@@ -59,6 +59,23 @@ pub(in crate::lm) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tens
     let (first, second) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
     let turned = Tensor::cat(&[&second.neg()?, &first], D::Minus1)?;
     Ok((x.broadcast_mul(cos)? + turned.broadcast_mul(sin)?)?.to_dtype(dtype)?)
+}
+
+/// scale · q kᵀ of queries `[B, T, H, hd]` and keys `[B, S, Hkv, hd]`: `[B, H, T, S]`.
+pub(in crate::lm) fn scores(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
+    let ((batch, t, heads, hd), (_, s, n_kv, _)) = (q.dims4()?, k.dims4()?);
+    // The queries of a group share a key head: they become more rows of it, and keys are never repeated.
+    let q = q.transpose(1, 2)?.contiguous()?.reshape((batch, n_kv, heads / n_kv * t, hd))?;
+    let scores = (q.matmul(&k.permute((0, 2, 3, 1))?.contiguous()?)? * scale)?;
+    Ok(scores.reshape((batch, heads, t, s))?)
+}
+
+/// Values `[B, S, Hkv, hd]` mixed by a pattern `[B, H, T, S]`: `[B, T, H, hd]`.
+pub(in crate::lm) fn mix(pattern: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let ((batch, heads, t, s), (_, _, n_kv, hd)) = (pattern.dims4()?, v.dims4()?);
+    let grouped = pattern.reshape((batch, n_kv, heads / n_kv * t, s))?;
+    let z = grouped.matmul(&v.transpose(1, 2)?.contiguous()?)?.reshape((batch, heads, t, hd))?;
+    Ok(z.transpose(1, 2)?.contiguous()?)
 }
 
 /// Softmax over the last dimension.

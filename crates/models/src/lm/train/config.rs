@@ -1,12 +1,15 @@
 //! The configuration of a training run.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use ashlar_train::schedule;
 use serde::{Deserialize, Serialize};
 
 use super::tokens::TokenizerKind;
-use crate::{Error, Result, lm::InitSpec};
+use crate::{
+    Error, Result,
+    lm::{AdapterSpec, InitSpec, Targets},
+};
 
 /// A training run: tables `[model]`, `[data]`, `[train]` and a seed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -22,6 +25,67 @@ pub struct TrainConfig {
     /// The optimisation.
     #[serde(default)]
     pub train: TrainSpec,
+    /// Trains a low-rank adapter in place of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraTable>,
+}
+
+/// A low-rank adapter: the table `[lora]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraTable {
+    /// Rank.
+    pub r: usize,
+    /// α: the change is α/r · B A.
+    pub alpha: f64,
+    /// Regular expression that a module's whole path must match; left out, all projections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+    /// Probability with which an input of A is dropped.
+    pub dropout: f64,
+    /// Scale α/√r (rsLoRA).
+    pub rs: bool,
+}
+
+impl Default for LoraTable {
+    fn default() -> Self {
+        Self { r: 16, alpha: 32.0, targets: None, dropout: 0.0, rs: false }
+    }
+}
+
+impl LoraTable {
+    /// What [`Model::inject_lora`](crate::lm::Model::inject_lora) takes.
+    pub(super) fn adapter(&self) -> AdapterSpec {
+        let targets = self.targets.clone().map_or(Targets::AllLinear, Targets::Regex);
+        let (r, alpha, dropout, rs) = (self.r, self.alpha, self.dropout, self.rs);
+        AdapterSpec { r, alpha, targets, dropout, rs, ..AdapterSpec::default() }
+    }
+}
+
+impl FromStr for LoraTable {
+    type Err = Error;
+
+    /// `r=8,alpha=16`, with `targets`, `dropout` and `rs` likewise.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut table = Self::default();
+        for part in text.split(',') {
+            let wrong = || Error::Setting {
+                name: "lora",
+                found: part.to_owned(),
+                expected: "r=N, alpha=X, targets=REGEX, dropout=P or rs=true".to_owned(),
+            };
+            let (key, value) = part.split_once('=').ok_or_else(wrong)?;
+            match key.trim() {
+                "r" => table.r = value.parse().map_err(|_| wrong())?,
+                "alpha" => table.alpha = value.parse().map_err(|_| wrong())?,
+                "targets" => table.targets = Some(value.to_owned()),
+                "dropout" => table.dropout = value.parse().map_err(|_| wrong())?,
+                "rs" => table.rs = value.parse().map_err(|_| wrong())?,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(table)
+    }
 }
 
 /// Where the model comes from: a checkpoint, or a shape to fill with fresh weights.

@@ -32,7 +32,7 @@ mod threads;
 mod tokens;
 mod trainer;
 
-pub use config::{DataSpec, ModelTable, Schedule, TrainConfig, TrainSpec};
+pub use config::{DataSpec, LoraTable, ModelTable, Schedule, TrainConfig, TrainSpec};
 pub use data::Data;
 pub use run::{Around, train};
 pub use threads::on_deep_stack;

@@ -35,7 +35,8 @@ pub struct Around<'a> {
 /// Trains as configured and returns the result: `steps`, `loss_first`, `loss_last`, `val_loss` (nats a token),
 /// `tokens_per_s`, `gflops_useful`, `seconds` of the steps, and what it takes to repeat the run.
 ///
-/// A run folder ends as a checkpoint folder: `config.json`, `model.safetensors`, `tokenizer.json`.
+/// A run folder ends as a checkpoint folder (`config.json`, `model.safetensors`, `tokenizer.json`), or with `[lora]` as
+/// an adapter's.
 ///
 /// # Errors
 /// [`Error::Interrupted`] after a checkpoint, when `interrupt` is set; whatever data, model and disk report.
@@ -79,14 +80,14 @@ pub fn train(config: &TrainConfig, around: &Around<'_>, watch: &mut dyn FnMut(&S
     result["git"] = json!(env.git);
     result["wall_s"] = json!(start.elapsed().as_secs_f64());
     if let Some(folder) = &mut folder {
-        save_into(&trainer, folder.path())?;
+        save_into(&trainer, config, folder.path())?;
         folder.result(&result)?;
     }
     Ok(result)
 }
 
 /// Makes the run folder a checkpoint folder: written beside it, then moved in file by file.
-fn save_into(trainer: &Trainer, folder: &Path) -> Result<()> {
+fn save_into(trainer: &Trainer, config: &TrainConfig, folder: &Path) -> Result<()> {
     let aside = folder.join(".aside-model");
     let io = |action, path: &Path| {
         let path = path.to_owned();
@@ -96,7 +97,11 @@ fn save_into(trainer: &Trainer, folder: &Path) -> Result<()> {
     if aside.exists() {
         fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
     }
-    trainer.model().save(&aside, &SaveOptions::default())?;
+    if config.lora.is_some() {
+        trainer.model().save_adapter(&aside)?;
+    } else {
+        trainer.model().save(&aside, &SaveOptions::default())?;
+    }
     if !aside.join("tokenizer.json").exists() {
         trainer.data().tokenizer.save(&aside)?;
     }
@@ -123,6 +128,7 @@ fn result(trainer: &Trainer, config: &TrainConfig) -> Result<Value> {
         "seconds": progress.seconds,
         "family": spec.family.model_type(),
         "params": spec.num_params(),
+        "params_trained": trainer.model().vars().values().map(|var| var.elem_count()).sum::<usize>(),
         "vocab": spec.vocab,
         "train_tokens": trainer.data().train.len(),
         "val_tokens": trainer.data().valid.len(),

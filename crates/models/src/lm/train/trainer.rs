@@ -13,8 +13,8 @@ use super::{config::TrainConfig, config::TrainSpec, data::Data, threads::Pools};
 use crate::{
     Error, Result,
     lm::{
-        Batch, Dropout, HookSet, LossOptions, LossParts, Model, ModelSpec, ParamKind, PassOptions, Recompute,
-        Reduction, names::parameters,
+        Batch, Dropout, Gradients, HookSet, LossOptions, LossParts, LossReduction, Model, ModelSpec, ParamKind,
+        PassOptions, Recompute, names::parameters,
     },
 };
 
@@ -52,13 +52,17 @@ impl StepRecord {
 ///
 /// A batch is cut into `shards` parts by rows; each has a graph of its own, several are computed at the same time, and
 /// their gradients are summed in the order of the parts: the same bits for any number of threads.
+///
+/// Set `CANDLE_NUM_THREADS=1` in the process's environment (the binaries do): candle's own elementwise operations of more
+/// than 65,536 values otherwise go to one pool for the whole process, whose callers wait for each other.
 #[derive(Debug)]
 pub struct Learner {
     model: Model,
     spec: TrainSpec,
-    seed: u64,
     optimizer: VarAdamW,
     pools: Pools,
+    /// Seed of the masks of adapters that drop inputs.
+    pub(super) dropout_seed: Option<u64>,
 }
 
 impl Learner {
@@ -78,13 +82,7 @@ impl Learner {
         };
         let optimizer = VarAdamW::new(vars, options)?
             .with_groups(|name, shape| Group { decay: decays(name, shape), ..Group::default() });
-        Ok(Self { model, seed: 0, optimizer, pools: Pools::new(threads, spec.shards)?, spec })
-    }
-
-    /// The same with a seed for the dropout of adapters.
-    #[must_use]
-    pub fn with_seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
+        Ok(Self { model, optimizer, pools: Pools::new(threads, spec.shards)?, spec, dropout_seed: None })
     }
 
     /// The model; its parameters change with each update.
@@ -114,16 +112,13 @@ impl Learner {
     pub fn update(&mut self, batches: &[Batch], hooks: &HookSet) -> Result<StepRecord> {
         let tokens: usize = batches.iter().map(Batch::tokens).sum();
         let (mut loss, mut router_aux) = (0.0, None);
-        let mut part = 0;
+        // Every shard of every batch has masks of its own.
+        let mut drawn = self.optimizer.steps() * (batches.len() * self.spec.shards) as u64;
         for batch in batches {
-            let shards = batch.split(self.spec.shards);
-            let first = part;
-            part += shards.len() as u64;
-            let work = |(part, shard): (u64, Batch)| {
-                let dropout = Dropout { seed: self.seed, step: self.optimizer.steps(), part };
-                self.gradients(&shard, hooks, dropout)
-            };
-            for (parts, gradients) in self.pools.each((first..).zip(shards).collect(), work)? {
+            let shards: Vec<(u64, Batch)> = (drawn..).zip(batch.split(self.spec.shards)).collect();
+            drawn += shards.len() as u64;
+            let work = |(draw, shard): (u64, Batch)| self.gradients(&shard, hooks, draw);
+            for (parts, gradients) in self.pools.each(shards, work)? {
                 let share = parts.tokens as f64 / tokens as f64;
                 loss += share * parts.cross_entropy;
                 if let Some(aux) = parts.router_aux {
@@ -144,15 +139,11 @@ impl Learner {
         Ok(StepRecord { step: step + 1, loss, router_aux, lr, grad_norm, tokens })
     }
 
-    fn gradients(&self, batch: &Batch, hooks: &HookSet, dropout: Dropout) -> Result<(LossParts, crate::lm::Gradients)> {
+    fn gradients(&self, batch: &Batch, hooks: &HookSet, draw: u64) -> Result<(LossParts, Gradients)> {
         let options = LossOptions { z_loss: self.spec.z_loss, router_z: self.spec.router_z, ..LossOptions::default() };
         let recompute = self.spec.recompute.then(Recompute::new);
-        let loss = self.model.loss_with(
-            batch,
-            hooks,
-            &options,
-            &PassOptions { recompute, dropout: Some(dropout), ..PassOptions::default() },
-        )?;
+        let loss =
+            self.model.loss_with(batch, hooks, &options, &PassOptions { recompute, ..PassOptions::default() })?;
         let gradients = loss.backward(&self.model)?;
         Ok((loss.parts, gradients))
     }
@@ -164,7 +155,7 @@ impl Learner {
     pub fn evaluate(&self, rows: &[Vec<u32>]) -> Result<f64> {
         let model = self.model.frozen()?;
         // No router loss is wanted, and sums are exact to add.
-        let options = LossOptions { reduction: Reduction::Sum, router_aux: Some(0.0), ..LossOptions::default() };
+        let options = LossOptions { reduction: LossReduction::Sum, router_aux: Some(0.0), ..LossOptions::default() };
         let sums = self.pools.each(rows.chunks(16).collect(), |rows: &[Vec<u32>]| {
             let batch = Batch::stream(rows)?;
             let parts = model.loss_with(&batch, &HookSet::new(), &options, &PassOptions::default())?.parts;
@@ -222,7 +213,12 @@ impl Trainer {
             let expected = format!("at most the model's {} tokens", model.spec().vocab);
             return Err(Error::Setting { name: "tokenizer", found: format!("{} tokens", data.vocab()), expected });
         }
-        let learner = Learner::new(model, config.train.clone(), threads)?.with_seed(config.seed);
+        let model = match &config.lora {
+            Some(lora) => model.inject_lora(&lora.adapter(), config.seed)?,
+            None => model,
+        };
+        let mut learner = Learner::new(model, config.train.clone(), threads)?;
+        learner.dropout_seed = config.lora.as_ref().filter(|lora| lora.dropout > 0.0).map(|_| config.seed);
         Ok(Self { config: config.clone(), data, learner, progress: Progress::default() })
     }
 
