@@ -14,7 +14,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ids: Vec<u32> = (3..20).collect();
     let experts = base.spec().moe.iter().any(Option::is_some);
     let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let small = || AdapterSpec { r: 4, alpha: 8.0, ..AdapterSpec::default() };
+    // PEFT 0.21 on transformers 5 reads every gate_proj, up_proj and down_proj of these families as their experts'.
+    let mixed =
+        experts && base.params().keys().any(|name| name.ends_with("gate_proj.weight") && !name.contains(".experts."));
+    let targets =
+        if mixed { Targets::List(list(&["q_proj", "k_proj", "v_proj", "o_proj"])) } else { Targets::AllLinear };
+    let small = || AdapterSpec { r: 4, alpha: 8.0, targets: targets.clone(), ..AdapterSpec::default() };
     let mut kinds = vec![
         ("lora", small()),
         ("rslora", AdapterSpec { rs: true, init: InitA::Gaussian, ..small() }),
@@ -23,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "patterns",
             AdapterSpec {
                 targets: Targets::Regex(r".*(self_attn\.[qkvo]_proj|attn\.c_\w+)".to_owned()),
-                rank_pattern: vec![("1.self_attn.q_proj".to_owned(), 2), ("c_attn|q_proj".to_owned(), 3)],
+                rank_pattern: vec![("1.(self_attn.q_proj|attn.c_attn)".to_owned(), 2), ("c_attn|q_proj".to_owned(), 3)],
                 alpha_pattern: vec![("[kqc]_(proj|attn)".to_owned(), 5.0)],
                 ..small()
             },

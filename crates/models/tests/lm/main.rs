@@ -19,6 +19,7 @@ mod hooks;
 mod induction;
 mod loading;
 mod mutations;
+mod names;
 mod ops;
 mod parity;
 mod prefix;
