@@ -34,5 +34,4 @@ pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::{Ops, Reduction};
-pub use ops::Ops;
 pub use save::{SaveOptions, Saved};
