@@ -171,6 +171,49 @@ pub enum Error {
         /// The model's positions.
         max: usize,
     },
+    /// A label that is no token.
+    #[error(
+        "the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)"
+    )]
+    TokenLabel {
+        /// The row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The label.
+        label: i64,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A batch in which nothing is to be learnt.
+    #[error("no column of the batch has a label")]
+    NoLabel,
+    /// Training without a trainable parameter.
+    #[error("no parameter of the model is trainable; it has {}", names.join(", "))]
+    Frozen {
+        /// Its parameters.
+        names: Vec<String>,
+    },
+    /// A loss or gradient that is no number.
+    #[error("step {step}: loss or gradient is not finite; lower the learning rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+    },
+    /// A run that was asked to stop.
+    #[error("interrupted after step {step}{}", if *saved { "; go on with --resume" } else { "" })]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+        /// Whether a checkpoint was written.
+        saved: bool,
+    },
+    /// Optimiser or run folder failed.
+    #[error(transparent)]
+    Train(#[from] ashlar_train::Error),
+    /// A data set can't be read.
+    #[error(transparent)]
+    Data(#[from] ashlar_data::Error),
     /// A setting outside its range.
     #[error("{name} = {found}: it must be {expected}")]
     Setting {
@@ -236,6 +279,57 @@ pub enum Error {
         name: String,
         /// The value.
         value: f64,
+    },
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A text that the tokenizer can't encode.
+    #[error("the tokenizer can't encode {text:?}: {problem}")]
+    Encode {
+        /// Its start.
+        text: String,
+        /// The library's answer.
+        problem: String,
+    },
+    /// Tokens that the tokenizer can't decode.
+    #[error("the tokenizer can't decode {count} tokens: {problem}")]
+    Decode {
+        /// How many.
+        count: usize,
+        /// The library's answer.
+        problem: String,
+    },
+    /// No chat template of that name.
+    #[error(
+        "there is no chat template {wanted:?}{}; add chat_template.jinja to the folder, or give the text as it stands",
+        if found.is_empty() { String::new() } else { format!(" (there is {})", found.join(", ")) }
+    )]
+    NoChatTemplate {
+        /// The name.
+        wanted: String,
+        /// Names of those there are.
+        found: Vec<String>,
+    },
+    /// A chat template that can't be rendered.
+    #[error("the chat template {name:?} fails: {problem}")]
+    ChatTemplate {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A chat template called `raise_exception`.
+    #[error("the chat template refuses the conversation: {message}")]
+    ChatRefused {
+        /// The template's words.
+        message: String,
     },
     /// No adapter where one was expected.
     #[error("{}: no such file; an adapter's folder has adapter_config.json and adapter_model.safetensors (pickled .bin files are never read)", path.display())]
@@ -325,7 +419,16 @@ impl Error {
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Candle(_) | Self::NonFinite { .. })
+        match self {
+            Self::Train(error) => error.is_input(),
+            Self::Data(error) => error.is_input(),
+            Self::Io { .. }
+            | Self::Candle(_)
+            | Self::NonFinite { .. }
+            | Self::Diverged { .. }
+            | Self::Interrupted { .. } => false,
+            _ => true,
+        }
     }
 }
 

@@ -85,6 +85,26 @@ impl Shape {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
 
+    /// Rows.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(self) -> usize {
+        self.cols
+    }
+
+    /// The `count` rows from `first`, and where they start in the slice.
+    pub fn some_rows(self, first: usize, count: usize) -> (usize, Self) {
+        (first * self.row_stride, Self { rows: count, ..self })
+    }
+
+    /// The `count` columns from `first`, and where they start in the slice.
+    pub fn some_cols(self, first: usize, count: usize) -> (usize, Self) {
+        (first * self.col_stride, Self { cols: count, ..self })
+    }
+
     /// Elements from the first to the last, both counted.
     fn span(self) -> usize {
         if self.rows == 0 || self.cols == 0 {

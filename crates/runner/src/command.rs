@@ -59,7 +59,7 @@ pub enum Command {
 
 /// The commands that experiment files can run.
 pub fn stages() -> Vec<StageCommand> {
-    [ashlar_fl_core::cli::STAGES, ashlar_eval::cli::STAGES].concat()
+    [ashlar_fl_core::cli::STAGES, ashlar_eval::cli::STAGES, ashlar_models::cli::STAGES].concat()
 }
 
 /// `0.1.0 (features: …; git: …; ptx: …)`: what it takes to name a binary.
@@ -86,6 +86,8 @@ fn describe() -> String {
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
+    // SAFETY: a process begins here, with one thread.
+    unsafe { ashlar_models::cli::candle_on_one_thread() };
     ashlar_cli::main(|cli: &Cli| &cli.global, dispatch)
 }
 

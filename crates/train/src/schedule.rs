@@ -38,6 +38,37 @@ pub enum Schedule {
         #[serde(default = "tenth")]
         warmup: f64,
     },
+    /// Straight from 0 to 1 over the share `warmup` of the run, then half a cosine to `floor`, reached in the last step.
+    WarmupCosine {
+        /// Share of the run in [0, 1), default 0.05.
+        #[serde(default = "twentieth")]
+        warmup: f64,
+        /// Factor at the end, default 0.1.
+        #[serde(default = "tenth")]
+        floor: f64,
+    },
+    /// The same with a straight line down.
+    WarmupLinear {
+        /// Share of the run in [0, 1), default 0.05.
+        #[serde(default = "twentieth")]
+        warmup: f64,
+        /// Factor at the end, default 0.1.
+        #[serde(default = "tenth")]
+        floor: f64,
+    },
+    /// Warm-up, stable, decay (WSD; Hu et al., 2024): 1 between a warm-up and a straight line down to `floor` over the
+    /// last share `decay` of the run.
+    Wsd {
+        /// Share of the run in [0, 1), default 0.05.
+        #[serde(default = "twentieth")]
+        warmup: f64,
+        /// Share of the run in [0, 1 − warmup], default 0.2.
+        #[serde(default = "fifth")]
+        decay: f64,
+        /// Factor at the end, default 0.1.
+        #[serde(default = "tenth")]
+        floor: f64,
+    },
     /// Multiplied by `gamma` after every `every` steps.
     Step {
         /// Steps between two drops, at least 1.
@@ -52,12 +83,29 @@ fn fifth() -> f64 {
     0.2
 }
 
+fn twentieth() -> f64 {
+    0.05
+}
+
 fn tenth() -> f64 {
     0.1
 }
 
 fn one() -> f64 {
     1.0
+}
+
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON;
+
+/// 0 to 1 over the share `warmup`, 1, then `down` over the share `decay` at the end. The first step has a rate above 0,
+/// and the last one is at the end: what counts is the share of the run that is done after the step.
+fn warmed(step: u64, total: u64, warmup: f64, decay: f64, down: impl Fn(f64) -> f64) -> f64 {
+    let done = ((step + 1) as f64 / total.max(1) as f64).min(1.0);
+    if done < warmup {
+        return done / warmup;
+    }
+    let into = if decay > 0.0 { ((done - (1.0 - decay)) / decay).clamp(0.0, 1.0) } else { 0.0 };
+    down(into)
 }
 
 impl Schedule {
@@ -80,6 +128,15 @@ impl Schedule {
             }
             Self::Cosine { floor } => within("floor", floor, 0.0, 1.0, "in [0, 1]"),
             Self::LinearWarmup { warmup } => within("warmup", warmup, 0.0, 1.0, "a share of the run in [0, 1]"),
+            Self::WarmupCosine { warmup, floor } | Self::WarmupLinear { warmup, floor } => {
+                within("warmup", warmup, 0.0, BELOW_ONE, "a share of the run in [0, 1)")?;
+                within("floor", floor, 0.0, 1.0, "in [0, 1]")
+            }
+            Self::Wsd { warmup, decay, floor } => {
+                within("warmup", warmup, 0.0, BELOW_ONE, "a share of the run in [0, 1)")?;
+                within("decay", decay, 0.0, 1.0 - warmup, "a share of the run that warm-up leaves")?;
+                within("floor", floor, 0.0, 1.0, "in [0, 1]")
+            }
             Self::Step { every, gamma } => {
                 within("every", every as f64, 1.0, f64::MAX, "at least 1")?;
                 within("gamma", gamma, f64::MIN_POSITIVE, f64::MAX, "above 0 and finite")
@@ -100,6 +157,14 @@ impl Schedule {
             Self::Cosine { floor } => floor + (1.0 - floor) * 0.5 * (1.0 + (PI * t).cos()),
             Self::LinearWarmup { warmup } if t < warmup => t / warmup,
             Self::Constant | Self::LinearWarmup { .. } => 1.0,
+            Self::WarmupCosine { warmup, floor } => {
+                let down = |t: f64| floor + (1.0 - floor) * 0.5 * (1.0 + (PI * t).cos());
+                warmed(step, total, warmup, 1.0 - warmup, down)
+            }
+            Self::WarmupLinear { warmup, floor } => {
+                warmed(step, total, warmup, 1.0 - warmup, |t| 1.0 - (1.0 - floor) * t)
+            }
+            Self::Wsd { warmup, decay, floor } => warmed(step, total, warmup, decay, |t| 1.0 - (1.0 - floor) * t),
             Self::Step { every, gamma } => gamma.powf((step / every.max(1)) as f64),
         }
     }
@@ -123,6 +188,20 @@ mod tests {
         assert!(close(at(Schedule::Cosine { floor: 0.2 }, [0, 50, 100, 101, 999]), [1.0, 0.6, 0.2, 0.2, 0.2]));
         assert!(close(at(Schedule::LinearWarmup { warmup: 0.1 }, [0, 5, 10, 11, 100]), [0.0, 0.5, 1.0, 1.0, 1.0]));
         assert!(close(at(Schedule::Step { every: 30, gamma: 0.5 }, [0, 29, 30, 60, 99]), [1.0, 1.0, 0.5, 0.25, 0.125]));
+    }
+
+    #[test]
+    fn warm_up_starts_above_zero_and_the_last_step_is_at_the_floor() {
+        let at = |s: Schedule, steps: [u64; 5]| steps.map(|step| s.at(step, 100));
+        let close = |a: [f64; 5], b: [f64; 5]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        let cosine = Schedule::WarmupCosine { warmup: 0.1, floor: 0.1 };
+        assert!(close(at(cosine, [0, 4, 9, 54, 99]), [0.1, 0.5, 1.0, 0.55, 0.1]));
+        let linear = Schedule::WarmupLinear { warmup: 0.0, floor: 0.0 };
+        assert!(close(at(linear, [0, 49, 74, 99, 500]), [0.99, 0.5, 0.25, 0.0, 0.0]));
+        let wsd = Schedule::Wsd { warmup: 0.1, decay: 0.2, floor: 0.1 };
+        assert!(close(at(wsd, [4, 9, 79, 89, 99]), [0.5, 1.0, 1.0, 0.55, 0.1]));
+        assert!(Schedule::Wsd { warmup: 0.5, decay: 0.6, floor: 0.1 }.check().is_err());
+        assert!(Schedule::WarmupCosine { warmup: 1.0, floor: 0.1 }.check().is_err());
     }
 
     #[test]
@@ -165,6 +244,8 @@ mod tests {
                 (Schedule::Triangular { pivot, peak }, peak),
                 (Schedule::Cosine { floor: pivot }, 1.0),
                 (Schedule::LinearWarmup { warmup: pivot }, 1.0),
+                (Schedule::WarmupCosine { warmup: pivot * 0.99, floor: 0.1 }, 1.0),
+                (Schedule::Wsd { warmup: pivot * 0.5, decay: 0.5, floor: 0.1 }, 1.0),
                 (Schedule::Step { every: total + 1, gamma: pivot }, 1.0),
             ] {
                 let factor = schedule.at(step, total);

@@ -3,6 +3,7 @@
 mod convert;
 mod inspect;
 mod logits;
+mod train;
 mod verify;
 
 use std::{
@@ -13,6 +14,8 @@ use std::{
 use ashlar_cli::{Answer, Failure, GlobalArgs};
 use candle_core::{DType, Device};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use train::STAGES;
 
 use crate::lm::Model;
 
@@ -25,6 +28,9 @@ pub enum Command {
     /// Write the logits of token ids at all positions.
     #[command(after_help = logits::EXAMPLE)]
     Logits(logits::LogitsArgs),
+    /// Train a model on a text, from scratch or from a checkpoint.
+    #[command(after_help = train::EXAMPLE)]
+    Train(Box<train::TrainArgs>),
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
@@ -92,6 +98,7 @@ pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Train(args) => train::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Convert(args) => convert::run(args),
     }
@@ -106,8 +113,23 @@ struct Cli {
     global: GlobalArgs,
 }
 
+/// Keeps candle's elementwise operations on the thread that calls them: its pool is one for the whole process, whose
+/// callers wait for each other, and here every thread has work of its own. `CANDLE_NUM_THREADS` of the user wins.
+///
+/// # Safety
+/// No other thread may exist: it is for the first statement of a `main`.
+pub unsafe fn candle_on_one_thread() {
+    const NAME: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(NAME).is_none() {
+        // SAFETY: by the caller's promise nobody reads the environment at the same time.
+        unsafe { std::env::set_var(NAME, "1") };
+    }
+}
+
 /// The binary's `main`.
 pub fn main() -> ExitCode {
+    // SAFETY: a process begins here, with one thread.
+    unsafe { candle_on_one_thread() };
     ashlar_cli::main(|cli: &Cli| &cli.global, |cli| run(&cli.command, &cli.global))
 }
 

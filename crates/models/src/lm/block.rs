@@ -51,6 +51,11 @@ impl Linear {
     pub fn bias(&self) -> Result<Option<Tensor>> {
         adapter::bias(&self.lora, self.b.as_ref())
     }
+
+    /// Several projections of one x.
+    pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
+        pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())))
+    }
 }
 
 /// A parameter; the loader and the initialiser have made all of them.
@@ -139,10 +144,13 @@ impl DenseMlp {
 
     /// An expert, `at` called on its neurons.
     pub fn inner(&self, x: &Tensor, pass: &Pass, at: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let (up, act) = (self.up.forward(x, pass)?, pass.spec.act);
+        let act = pass.spec.act;
         let inner = match &self.gate {
-            Some(gate) => pass.ops.gated(&gate.forward(x, pass)?, &up, act)?,
-            None => pass.ops.activate(&up, act)?,
+            Some(gate) => {
+                let [gate, up] = Linear::forward_all([gate, &self.up], x, pass)?;
+                pass.ops.gated(&gate, &up, act)?
+            }
+            None => pass.ops.activate(&self.up.forward(x, pass)?, act)?,
         };
         self.down.forward(&at(inner)?, pass)
     }
@@ -151,8 +159,9 @@ impl DenseMlp {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
-                let pre = pass.at(l, Site::MlpPre, gate.forward(x, pass)?)?;
-                let up = pass.at(l, Site::MlpPreLinear, self.up.forward(x, pass)?)?;
+                let [pre, up] = Linear::forward_all([gate, &self.up], x, pass)?;
+                let pre = pass.at(l, Site::MlpPre, pre)?;
+                let up = pass.at(l, Site::MlpPreLinear, up)?;
                 pass.ops.gated(&pre, &up, act)?
             }
             None => pass.ops.activate(&pass.at(l, Site::MlpPre, self.up.forward(x, pass)?)?, act)?,
@@ -278,9 +287,7 @@ impl Block {
         let (batch, t, _) = x.dims3()?;
         let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
         let [mut q, mut k, mut v] = match &self.qkv {
-            Qkv::Separate(parts) => {
-                [parts[0].forward(x, pass)?, parts[1].forward(x, pass)?, parts[2].forward(x, pass)?]
-            }
+            Qkv::Separate(parts) => Linear::forward_all([&parts[0], &parts[1], &parts[2]], x, pass)?,
             Qkv::Fused(all) => {
                 let all = all.forward(x, pass)?;
                 [
@@ -325,22 +332,36 @@ impl Block {
             }
             None => (k, v),
         };
+        let unhooked = !pass.hooks.wants(l, Site::AttnScores) && !pass.hooks.wants(l, Site::Pattern);
+        if unhooked && pass.cache.is_some() {
+            let (q, k, v) = (q.transpose(1, 2)?.contiguous()?, k.transpose(1, 2)?, v.transpose(1, 2)?);
+            let found = pass.ops.cached_attention(&q, [&k, &v], pass.mask(l)?, spec.attn_scale, spec.attn_softcap)?;
+            if let Some(z) = found {
+                return self.output(z, l, pass);
+            }
+        }
         let mask = pass.mask(l)?;
-        let z = if pass.hooks.wants(l, Site::AttnScores) || pass.hooks.wants(l, Site::Pattern) {
+        let z = if unhooked {
+            pass.ops.attention([&q, &k, &v], mask, spec.attn_scale, spec.attn_softcap)?
+        } else {
             let mut scores = ops::scores(&q, &k, spec.attn_scale)?;
             if let Some(cap) = spec.attn_softcap {
                 scores = pass.ops.softcap(&scores, cap)?;
             }
             let pattern = pass.ops.masked_softmax(&pass.at(l, Site::AttnScores, scores)?, mask)?;
             ops::mix(&pass.at(l, Site::Pattern, pattern)?, &v)?
-        } else {
-            pass.ops.attention([&q, &k, &v], mask, spec.attn_scale, spec.attn_softcap)?
         };
-        let z = pass.at(l, Site::Z, z)?; // [B, T, H, hd]
+        self.output(z, l, pass)
+    }
+
+    /// The output projection of each head's mix z [B, T, H, hd].
+    fn output(&self, z: Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+        let (batch, t, _, _) = z.dims4()?;
+        let z = pass.at(l, Site::Z, z)?;
         if pass.hooks.wants(l, Site::AttnResult) {
             return self.per_head(&z, l, pass);
         }
-        self.out.forward(&z.reshape((batch, t, spec.q_width()))?, pass)
+        self.out.forward(&z.reshape((batch, t, pass.spec.q_width()))?, pass)
     }
 
     /// The output as a sum over heads, each of which can be read and edited.

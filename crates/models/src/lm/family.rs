@@ -7,7 +7,8 @@
 use Family::{Gemma2, Gpt2, Llama, Mistral, Mixtral, Olmo, Olmo2, Olmoe, Qwen2, Qwen2Moe, Qwen3, Qwen3Moe};
 
 /// A family, by the `model_type` of its `config.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the families' own names")]
 pub enum Family {
     Llama,

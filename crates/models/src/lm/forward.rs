@@ -14,6 +14,7 @@ use super::{
     input::{self, Input},
     model::Model,
     ops::Ops,
+    recompute::Recompute,
 };
 use crate::{Error, Result};
 
@@ -22,6 +23,8 @@ use crate::{Error, Result};
 pub struct PassOptions {
     /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
     pub last_only: bool,
+    /// Keep only each block's input and run the block again in the backward pass.
+    pub recompute: Option<Recompute>,
     /// Dropout of adapters that have it; without this they have none.
     pub dropout: Option<Dropout>,
 }
@@ -41,6 +44,51 @@ pub(super) struct Pass<'a> {
     pub layout: Arc<Layout>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
+}
+
+/// What a block needs to run once more: the pass without its cache.
+pub(super) struct KeptPass {
+    pub spec: ModelSpec,
+    pub hooks: HookSet,
+    pub blocks: Vec<Block>,
+    ops: Ops,
+    dropout: Option<Dropout>,
+    rotation: Option<(Tensor, Tensor)>,
+    executor: Option<executor::Shared>,
+    layout: Arc<Layout>,
+    masks: Vec<(Option<usize>, Tensor)>,
+}
+
+impl KeptPass {
+    fn new(pass: &Pass) -> Self {
+        Self {
+            spec: pass.spec.clone(),
+            hooks: pass.hooks.clone(),
+            blocks: pass.blocks.to_vec(),
+            ops: pass.ops,
+            dropout: pass.dropout,
+            rotation: pass.rotation.clone(),
+            executor: pass.executor.cloned(),
+            layout: pass.layout.clone(),
+            masks: pass.masks.clone(),
+        }
+    }
+
+    /// The pass again, with these hooks.
+    pub fn pass<'a>(&'a self, hooks: &'a HookSet) -> Pass<'a> {
+        Pass {
+            spec: &self.spec,
+            hooks,
+            blocks: &self.blocks,
+            ops: self.ops,
+            dropout: self.dropout,
+            cache: None,
+            rotation: self.rotation.clone(),
+            executor: self.executor.as_ref(),
+            layout: self.layout.clone(),
+            masks: self.masks.clone(),
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -111,6 +159,8 @@ impl Model {
         let mask = |window: Option<usize>| {
             input::mask(&real, columns, window, self.dtype(), device).map(|mask| (window, mask))
         };
+        // Blocks that run again capture their routers.
+        let whole_layout = !hooks.is_empty() || self.executor.is_some() || options.recompute.is_some();
         let mut pass = Pass {
             spec,
             ops: self.ops,
@@ -120,7 +170,7 @@ impl Model {
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             executor: self.executor.as_ref(),
             blocks: &self.blocks,
-            layout: Arc::new(input.layout(positions, cache.as_deref(), !hooks.is_empty() || self.executor.is_some())),
+            layout: Arc::new(input.layout(positions, cache.as_deref(), whole_layout)),
             cache,
         };
 
@@ -141,8 +191,14 @@ impl Model {
             let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
         }
+        // What a cache holds can't be read twice.
+        let recompute = options.recompute.as_ref().filter(|_| pass.cache.is_none());
+        let recompute = recompute.map(|left| (left, Arc::new(KeptPass::new(&pass))));
         for (l, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, l, &mut pass)?;
+            x = match &recompute {
+                Some((left, kept)) => left.block(kept, &x, l)?,
+                None => block.forward(x, l, &mut pass)?,
+            };
         }
         // Hooks at the end see all columns, as everywhere.
         let hooked = hooks.wants(outside, Site::LnFinal) || hooks.wants(outside, Site::Logits);

@@ -102,6 +102,16 @@ impl Model {
         self.rebuilt(params, &self.adapters)?.with_trainable_adapter(vars, filter)
     }
 
+    /// The same model with nothing trainable: it reads the same storage, so it sees every change of the variables, and its
+    /// passes record no graph.
+    ///
+    /// # Errors
+    /// Where a parameter is missing.
+    pub fn frozen(&self) -> Result<Self> {
+        let params = self.params.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+        self.rebuilt(params, &self.adapters)
+    }
+
     /// The trainable parameters.
     pub fn vars(&self) -> &BTreeMap<String, Var> {
         &self.vars

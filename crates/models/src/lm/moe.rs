@@ -141,7 +141,7 @@ impl SparseMlp {
 }
 
 /// Indices of the k largest of each row, ties to the lower index, [N, k].
-fn top_k(p: &Tensor, k: usize) -> Result<Tensor> {
+pub(super) fn top_k(p: &Tensor, k: usize) -> Result<Tensor> {
     let rows = p.detach().to_dtype(DType::F64)?.to_vec2::<f64>()?;
     let n = rows.len();
     let mut idx = Vec::with_capacity(n * k);

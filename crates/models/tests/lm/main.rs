@@ -9,8 +9,14 @@ mod checkpoint;
 mod command;
 mod edits;
 mod generation;
+#[path = "../../examples/induction.rs"]
+#[expect(dead_code, reason = "the example's own main")]
+mod induction;
 mod loading;
 mod mutations;
 mod ops;
 mod parity;
 mod saving;
+#[cfg(feature = "cli")]
+mod train_command;
+mod training;

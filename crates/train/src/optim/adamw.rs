@@ -35,7 +35,7 @@ impl Default for AdamW {
 }
 
 impl AdamW {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         check_share("beta1", self.beta1)?;
         check_share("beta2", self.beta2)?;
         check_not_negative("weight_decay", self.weight_decay)?;
@@ -43,6 +43,59 @@ impl AdamW {
             return Ok(());
         }
         Err(Error::Value { field: "eps", value: self.eps.to_string(), expected: "above 0" })
+    }
+}
+
+/// The numbers of one step: everything that doesn't depend on the element.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// Factor of the gradient (norm clipping).
+    scale: f32,
+    keep: f32,
+    step_size: f32,
+    root: f32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+}
+
+impl Step {
+    /// For step number `of.steps`, which counts from 1, with gradients times `scale`.
+    pub fn new(of: &AdamW, lr: f32, scale: f32) -> Self {
+        let power = |beta: f32| f64::from(beta).powf(of.steps as f64);
+        Self {
+            scale,
+            keep: (1.0 - f64::from(lr) * f64::from(of.weight_decay)) as f32,
+            step_size: (f64::from(lr) / (1.0 - power(of.beta1))) as f32,
+            root: (1.0 - power(of.beta2)).sqrt() as f32,
+            beta1: of.beta1,
+            beta2: of.beta2,
+            eps: of.eps,
+        }
+    }
+
+    /// One pass over parameters, gradient and both moments.
+    pub fn apply(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            self.element(w, g, m, v);
+        }
+    }
+
+    /// The same where the mask is true; the rest stays as it is, moments too.
+    pub fn apply_masked(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], mask: &[bool]) {
+        for ((((w, &g), m), v), &on) in w.iter_mut().zip(g).zip(m).zip(v).zip(mask) {
+            if on {
+                self.element(w, g, m, v);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn element(&self, w: &mut f32, g: f32, m: &mut f32, v: &mut f32) {
+        let g = g * self.scale;
+        *m += (1.0 - self.beta1) * (g - *m);
+        *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
+        *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.eps);
     }
 }
 
@@ -59,16 +112,8 @@ impl Optimizer for AdamW {
         same_length("second moment", w.len(), self.v.len())?;
         self.steps += 1;
 
-        let power = |beta: f32| f64::from(beta).powf(self.steps as f64);
-        let step_size = (f64::from(lr) / (1.0 - power(self.beta1))) as f32;
-        let root = (1.0 - power(self.beta2)).sqrt() as f32;
-        let keep = (1.0 - f64::from(lr) * f64::from(self.weight_decay)) as f32;
-        let (beta1, beta2, eps) = (self.beta1, self.beta2, self.eps);
-        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(&mut self.m).zip(&mut self.v) {
-            *m += (1.0 - beta1) * (g - *m);
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            *w = *w * keep - step_size * *m / (v.sqrt() / root + eps);
-        }
+        let step = Step::new(self, lr, 1.0);
+        step.apply(w, g, &mut self.m, &mut self.v);
         Ok(())
     }
 

@@ -4,14 +4,19 @@
 //! buffers a step, without allocating after the first. A step is a pure function of its inputs: element `i` of the
 //! result depends on element `i` of the inputs alone, so the result can't depend on threads or on how a model is cut
 //! into tensors.
+//!
+//! [`VarAdamW`] is AdamW for training a model: in place over its variables, with parameter groups, accumulation of
+//! gradients, norm clipping and masks.
 
 mod adamw;
+mod in_place;
 mod sgd;
 #[cfg(test)]
 mod test;
 mod vars;
 
 pub use adamw::AdamW;
+pub use in_place::{Group, VarAdamW};
 pub use sgd::Sgd;
 pub use vars::VarOptimizer;
 

@@ -163,3 +163,115 @@ proptest! {
         prop_assert_eq!(whole, cut);
     }
 }
+
+fn variables(sizes: &[usize]) -> Vec<(String, Var)> {
+    let var = |(i, &n): (usize, &usize)| {
+        let values: Vec<f32> = (0..n).map(|j| ((i * 7 + j) as f32 * 0.37).sin()).collect();
+        (format!("p{i}"), Var::from_tensor(&Tensor::new(values, &Device::Cpu).unwrap()).unwrap())
+    };
+    sizes.iter().enumerate().map(var).collect()
+}
+
+fn gradient_of(var: &Var, step: usize) -> Tensor {
+    let n = var.elem_count();
+    let values: Vec<f32> = (0..n).map(|j| ((j * 3 + step * 11) as f32 * 0.53).cos()).collect();
+    Tensor::new(values, &Device::Cpu).unwrap()
+}
+
+/// One step of the in-place optimiser along [`gradient_of`].
+fn in_place_step(adam: &mut VarAdamW, step: usize, clip: Option<f32>) -> f64 {
+    let gradients: std::collections::BTreeMap<String, Tensor> =
+        adam.vars().map(|(name, var)| (name.to_owned(), gradient_of(var, step))).collect();
+    adam.accumulate(|name| gradients.get(name), 1.0).unwrap();
+    adam.step(0.01, clip).unwrap()
+}
+
+fn all_values<'a>(vars: impl Iterator<Item = (&'a str, &'a Var)>) -> Vec<f32> {
+    vars.flat_map(|(_, var)| var.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+}
+
+fn options() -> AdamW {
+    AdamW { beta2: 0.95, weight_decay: 0.1, ..AdamW::default() }
+}
+
+/// The flat optimiser, which PyTorch's trajectories check, gives the same bits; clipping is a scaled gradient.
+#[test]
+fn in_place_is_flat() {
+    let sizes = [5, 40_000, 3];
+    for clip in [None, Some(1e6), Some(0.7)] {
+        let vars = variables(&sizes);
+        let mut flat: Vec<f32> = all_values(vars.iter().map(|(n, v)| (n.as_str(), v)));
+        let mut adam = VarAdamW::new(vars, options()).unwrap();
+        let mut reference = options();
+        for step in 0..3 {
+            let g: Vec<f32> = adam.vars().flat_map(|(_, v)| gradient_of(v, step).to_vec1::<f32>().unwrap()).collect();
+            let norm = in_place_step(&mut adam, step, clip);
+            let exact = g.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            assert!((norm - exact).abs() < 1e-5 * exact, "{norm} {exact}");
+            let scale = clip.map_or(1.0, |clip| (f64::from(clip) / (norm + 1e-6)).min(1.0)) as f32;
+            reference.step(&mut flat, &g.iter().map(|g| g * scale).collect::<Vec<_>>(), 0.01).unwrap();
+            assert_eq!(all_values(adam.vars()), flat, "clip {clip:?} step {step}");
+        }
+    }
+}
+
+#[test]
+fn in_place_state_goes_on_to_the_same_bits() {
+    let mut whole = VarAdamW::new(variables(&[7, 9]), options()).unwrap();
+    for step in 0..4 {
+        in_place_step(&mut whole, step, Some(1.0));
+    }
+    let mut first = VarAdamW::new(variables(&[7, 9]), options()).unwrap();
+    for step in 0..2 {
+        in_place_step(&mut first, step, Some(1.0));
+    }
+    let vars = first.vars().map(|(name, var)| (name.to_owned(), var.clone())).collect();
+    let mut second = VarAdamW::new(vars, options()).unwrap();
+    second.load_state(&first.state()).unwrap();
+    for step in 2..4 {
+        in_place_step(&mut second, step, Some(1.0));
+    }
+    assert_eq!((all_values(whole.vars()), whole.state()), (all_values(second.vars()), second.state()));
+    let missing: Vec<_> = first.state().into_iter().filter(|(name, _)| name != "v/p1").collect();
+    assert!(second.load_state(&missing).unwrap_err().to_string().contains("v/p1"));
+}
+
+#[test]
+fn groups_masks_and_missing_gradients() {
+    let no_decay = |name: &str, _: &[usize]| Group { decay: name != "p1", lr: if name == "p2" { 0.0 } else { 1.0 } };
+    let mut adam = VarAdamW::new(variables(&[2, 2, 2, 2]), options()).unwrap().with_groups(no_decay);
+    let before = all_values(adam.vars());
+    adam.set_mask("p3", vec![false, true]).unwrap();
+    assert!(adam.set_mask("p3", vec![true]).is_err() && adam.set_mask("p9", vec![true]).is_err());
+    let one = Tensor::new(&[1.0_f32, 1.0], &Device::Cpu).unwrap();
+    // p0 and p1 have no gradient: p0 decays, p1 doesn't. p2 has a rate of 0. Of p3 the second element moves.
+    adam.accumulate(|name| (name == "p2" || name == "p3").then_some(&one), 0.5).unwrap();
+    adam.accumulate(|name| (name == "p3").then_some(&one), 0.25).unwrap();
+    let norm = adam.step(0.01, None).unwrap();
+    assert!((norm - (2.0 * 0.25 + 0.75_f64.powi(2)).sqrt()).abs() < 1e-6, "{norm}");
+    let after = all_values(adam.vars());
+    let kept = (1.0 - f64::from(0.01_f32) * f64::from(0.1_f32)) as f32;
+    assert_eq!(after[..2], [before[0] * kept, before[1] * kept]);
+    assert_eq!(after[2..7], before[2..7]);
+    assert!((after[7] - (before[7] * kept - 0.01)).abs() < 1e-5);
+
+    // A gradient that is no number changes nothing; a step without gradient is refused.
+    let nan = Tensor::new(&[f32::NAN, 0.0], &Device::Cpu).unwrap();
+    adam.accumulate(|_| Some(&nan), 1.0).unwrap();
+    assert!(adam.step(0.01, Some(1.0)).unwrap().is_nan());
+    assert_eq!((all_values(adam.vars()), adam.steps()), (after, 1));
+    assert!(adam.step(0.01, None).is_err());
+    let long = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+    assert!(adam.accumulate(|_| Some(&long), 1.0).unwrap_err().to_string().contains("gradient has 3"));
+}
+
+/// torch.nn.utils.clip_grad_norm_: g = (3, 4), max_norm 1 gives (0.6, 0.8) up to its 1e-6 in the denominator.
+#[test]
+fn a_masked_element_does_not_count_in_the_norm() {
+    let mut adam = VarAdamW::new(variables(&[2]), options()).unwrap();
+    let g = Tensor::new(&[3.0_f32, 4.0], &Device::Cpu).unwrap();
+    adam.accumulate(|_| Some(&g), 1.0).unwrap();
+    assert!((adam.norm() - 5.0).abs() < 1e-6);
+    adam.set_mask("p0", vec![true, false]).unwrap();
+    assert!((adam.norm() - 3.0).abs() < 1e-6);
+}

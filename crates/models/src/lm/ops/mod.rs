@@ -8,23 +8,25 @@
 //! again, so that the graph holds no intermediate tensors; each gives the same bits for any number of threads.
 
 mod attention;
+mod cached;
 mod composed;
 mod cross_entropy;
+mod embedding;
 mod experts;
 mod float;
+mod gemv;
 mod linear;
+mod lora_linear;
 mod norm;
 mod pointwise;
+pub(super) mod product;
 mod rope;
 mod simd;
 mod softmax;
 mod tasks;
 
-use candle_core::Tensor;
-
-pub(super) use self::composed::{linear, mix, scores};
+pub(super) use self::composed::{linear, mix, scores, softmax};
 pub use self::cross_entropy::Reduction;
-use crate::Result;
 
 /// Which implementation of the operations runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +36,4 @@ pub enum Ops {
     Fused,
     /// candle's operations, always.
     Composed,
-}
-
-impl Ops {
-    /// Rows `ids` [N] of a table [V, d], [N, d].
-    pub fn embedding(self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        Ok(table.index_select(ids, 0)?)
-    }
 }
