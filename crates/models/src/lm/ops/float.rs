@@ -13,8 +13,6 @@ pub(super) trait Float: Real {
     fn fast_tanh<const FMA: bool>(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
-    /// a·b + c.
-    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self;
     /// All elements of a storage.
     fn slice(storage: &CpuStorage) -> candle_core::Result<&[Self]>;
     /// A storage of them.
@@ -70,11 +68,6 @@ impl Float for f32 {
         candle_core::cpu::erf::erf_f32(self)
     }
 
-    #[inline(always)]
-    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self {
-        fused::<FMA>(self, b, c)
-    }
-
     fn slice(storage: &CpuStorage) -> candle_core::Result<&[Self]> {
         Self::cpu_storage_as_slice(storage)
     }
@@ -102,11 +95,6 @@ impl Float for f64 {
     #[inline(always)]
     fn erf(self) -> Self {
         candle_core::cpu::erf::erf_f64(self)
-    }
-
-    #[inline(always)]
-    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self {
-        self * b + c
     }
 
     fn slice(storage: &CpuStorage) -> candle_core::Result<&[Self]> {

@@ -12,6 +12,8 @@ fn fused_is_composed() {
                     (both_ways(&case, Ops::Fused), both_ways(&case, Ops::Composed));
                 let off = distance(&y, &expected, 1.0);
                 assert!(off <= forward, "{} {dtype:?}, seed {seed}: {off:e}", case.name);
+                // candle's backward of both GELUs has constants of six digits; finite differences below side with ours.
+                let backward = if case.name.contains("Gelu") { f64::max(backward, 1e-6) } else { backward };
                 for (i, (ours, theirs)) in dx.iter().zip(&dx_expected).enumerate() {
                     let off = distance(ours, theirs, 1.0);
                     assert!(off <= backward, "{} {dtype:?}, gradient {i}, seed {seed}: {off:e}", case.name);
@@ -44,7 +46,7 @@ fn gradients_are_finite_differences() {
                     };
                     let slope = (shifted(STEP) - shifted(-STEP)) / (2.0 * STEP);
                     let off = (slope - gradient[at]).abs() / size;
-                    assert!(off <= 1e-4, "{}, input {i}, element {at}: {slope} and {}", case.name, gradient[at]);
+                    assert!(off <= 1e-7, "{}, input {i}, element {at}: {slope} and {}", case.name, gradient[at]);
                 }
             }
         }
