@@ -29,12 +29,19 @@ impl Linear {
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        pass.ops.linear(x, &self.w, self.b.as_ref())
+        pass.linear(x, &self.w, self.b.as_ref())
     }
 
     /// Several projections of one x.
     pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())))
+        if pass.tape.is_none() {
+            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
+        }
+        let mut results = all.map(|_| x.clone());
+        for (result, linear) in results.iter_mut().zip(all) {
+            *result = linear.forward(x, pass)?;
+        }
+        Ok(results)
     }
 }
 
@@ -63,6 +70,9 @@ impl Norm {
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        if let Some(tape) = &pass.tape {
+            return tape.norm(pass.ops, x, [self.w.as_ref(), self.b.as_ref()], self.kind);
+        }
         match (self.kind, &self.w) {
             (NormKind::Rms { eps, weight }, Some(w)) => pass.ops.rms_norm(x, w, eps, weight),
             (NormKind::Layer { eps, .. } | NormKind::Rms { eps, .. }, w) => {
@@ -331,6 +341,10 @@ impl Block {
     /// The output as a sum over heads, each of which can be read and edited.
     fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let hd = pass.spec.head_dim;
+        if pass.tape.is_some() && self.out.w.track_op() {
+            let reason = "attn.hook_result is hooked, where the weight is used head by head";
+            return Err(Error::Tape { name: self.out.name.clone(), reason });
+        }
         let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
         let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
         let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;

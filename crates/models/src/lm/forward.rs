@@ -9,6 +9,7 @@ use super::{
     input::{self, Input},
     model::Model,
     ops::Ops,
+    tape::Tape,
 };
 use crate::{Error, Result};
 
@@ -17,6 +18,8 @@ use crate::{Error, Result};
 pub struct PassOptions {
     /// Logits of the last column only, [B, 1, V]: all that a generation reads of a prompt.
     pub last_only: bool,
+    /// Record what gradients of every example need, in place of the weight gradients; see [`Model::per_sample`].
+    pub tape: Option<Tape>,
 }
 
 /// What one pass carries from block to block.
@@ -27,6 +30,7 @@ pub(super) struct Pass<'a> {
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
     pub rotation: Option<(Tensor, Tensor)>,
+    pub tape: Option<Tape>,
     positions: Vec<Vec<u32>>,
     real: Vec<Vec<bool>>,
     prompt: Vec<usize>,
@@ -36,6 +40,22 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// x Wᵀ + b, recorded where there is a tape.
+    pub fn linear(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        match &self.tape {
+            Some(tape) => tape.linear(self.ops, x, w, b),
+            None => self.ops.linear(x, w, b),
+        }
+    }
+
+    /// Rows of a table, recorded where there is a tape.
+    fn embedding(&self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        match &self.tape {
+            Some(tape) => tape.embedding(self.ops, table, ids),
+            None => self.ops.embedding(table, ids),
+        }
+    }
+
     /// Runs the hooks of a site; without any this is one bit test.
     #[inline]
     pub fn at(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
@@ -110,6 +130,7 @@ impl Model {
             ops: self.ops,
             hooks,
             rotation: self.rotation(&positions)?,
+            tape: options.tape.clone(),
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             positions,
             real: input.real.clone(),
@@ -121,7 +142,10 @@ impl Model {
             cache,
         };
 
-        let mut x = self.ops.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
+        if let Some(tape) = &pass.tape {
+            tape.start(input.batch(), input.columns())?;
+        }
+        let mut x = pass.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
         x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
         if let Some(scale) = spec.embed_scale {
             // The factor is rounded to the model's dtype, as in the original.
@@ -131,7 +155,7 @@ impl Model {
         if let Some(table) = &self.positions {
             let flat: Vec<u32> = pass.positions.iter().flatten().copied().collect();
             let n = flat.len();
-            let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
+            let at = pass.embedding(table, &Tensor::from_vec(flat, n, device)?)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
         }
         for (l, block) in self.blocks.iter().enumerate() {
@@ -144,7 +168,7 @@ impl Model {
             x = last(x)?;
         }
         x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x, &pass)?)?;
-        let mut logits = self.ops.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        let mut logits = pass.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
         if let Some(cap) = spec.final_softcap {
             logits = self.ops.softcap(&logits, cap)?;
         }

@@ -14,6 +14,7 @@ mod model;
 mod moe;
 mod names;
 mod ops;
+mod tape;
 
 pub use cache::KvCache;
 pub use config::{Act, ModelSpec, MoeSpec, RopeScaling, RopeSpec};
@@ -27,3 +28,4 @@ pub use load::{Params, checkpoint_bytes, read_config, read_params};
 pub use model::Model;
 pub use names::{ParamInfo, ParamKind, parameters};
 pub use ops::Ops;
+pub use tape::{PerSample, Tape};

@@ -82,6 +82,7 @@ impl SparseMlp {
                 continue;
             }
             let n = tokens.len();
+            let _rows = pass.tape.as_ref().map(|tape| tape.tokens(&tokens));
             let tokens = Tensor::from_vec(tokens, n, x.device())?;
             let slots = Tensor::from_vec(slots, n, x.device())?;
             let y = self.experts[e].expert(&rows.index_select(&tokens, 0)?, pass)?;

@@ -7,6 +7,8 @@ mod checkpoint;
 mod command;
 mod edits;
 mod generation;
+mod linear;
 mod loading;
 mod mutations;
 mod parity;
+mod tape;

@@ -95,7 +95,7 @@ impl Model {
         let mut cache = KvCache::new();
         let mut input = Input::rows(prompts)?;
         for step in 0..config.max_new {
-            let options = PassOptions { last_only: true };
+            let options = PassOptions { last_only: true, ..PassOptions::default() };
             let logits = self.forward_with(&input, Some(&mut cache), hooks, &options)?;
             let last = logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
             let mut kept = Vec::with_capacity(live.len());

@@ -6,10 +6,10 @@
 
 mod cached;
 mod composed;
-mod embedding;
+pub(super) mod embedding;
 mod experts;
 mod gemv;
-mod linear;
+pub(super) mod linear;
 mod lora_linear;
 pub(super) mod product;
 mod simd;
