@@ -223,6 +223,107 @@ pub enum Error {
         /// What the hook returned.
         found: Vec<usize>,
     },
+    /// Something stands where a folder is to be written.
+    #[error("{}: there is something already; name a new folder", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A specification that no `config.json` of its family can say.
+    #[error(
+        "no config.json of the family {family} means this model: its layers, windows or biases are none that the family has"
+    )]
+    NoConfig {
+        /// `model_type`.
+        family: &'static str,
+    },
+    /// A weight too large for half precision.
+    #[error("{name} holds {value}, which is infinite in f16; save as bf16 or f32")]
+    Overflow {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f64,
+    },
+    /// No adapter where one was expected.
+    #[error("{}: no such file; an adapter's folder has adapter_config.json and adapter_model.safetensors (pickled .bin files are never read)", path.display())]
+    NoAdapter {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// Tensors that fit neither an adapter's configuration nor the model.
+    #[error("{}: {} tensors don't fit adapter_config.json and the model:\n  {}", path.display(), problems.len(), problems.join("\n  "))]
+    AdapterTensors {
+        /// The file.
+        path: PathBuf,
+        /// One line a tensor.
+        problems: Vec<String>,
+    },
+    /// An adapter whose targets are nowhere in the model.
+    #[error("no module of the model is a target ({wanted}); there are {}", available.join(", "))]
+    NoTargets {
+        /// The keys that choose.
+        wanted: String,
+        /// Ends of the paths of modules and parameters.
+        available: Vec<String>,
+    },
+    /// An adapter on a table that has two uses.
+    #[error("{module} can't be a target: the model's head is its token table, and changing one would change the other")]
+    TiedTarget {
+        /// Its path.
+        module: String,
+    },
+    /// An adapter where none may be, or none where one must be.
+    #[error("{problem}")]
+    AdapterState {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A sum of weight and change that can't be.
+    #[error("merged, {name} {problem}")]
+    MergedWeight {
+        /// The parameter.
+        name: String,
+        /// Why.
+        problem: &'static str,
+    },
+    /// A specification of what to capture that can't be followed.
+    #[error("capture {entry:?}: {problem}")]
+    Capture {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A patch asks for what was not captured.
+    #[error("{point}: {}", match token {
+        Some(t) => format!("nothing was captured for row {}, position {}", t.row, t.position),
+        None => "the other run captured no single tokens there".to_owned(),
+    })]
+    NoCapture {
+        /// The point.
+        point: String,
+        /// The token that is missing; `None`: all are.
+        token: Option<crate::lm::Token>,
+    },
+    /// Hooks at single experts, whose executor doesn't run them.
+    #[error("blocks.{layer}.{site}: the model's expert executor doesn't show single experts to hooks")]
+    ExecutorHooks {
+        /// The layer.
+        layer: usize,
+        /// The site's name.
+        site: &'static str,
+    },
+    /// An expert executor returned another shape than its input's.
+    #[error("layer {layer}: the expert executor returned the shape {found:?} in place of {expected:?}")]
+    ExecutorShape {
+        /// The layer.
+        layer: usize,
+        /// Shape of its input.
+        expected: Vec<usize>,
+        /// What it returned.
+        found: Vec<usize>,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

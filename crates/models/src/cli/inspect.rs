@@ -26,7 +26,12 @@ pub(super) fn run(args: &InspectArgs) -> Result<Answer, Failure> {
     }
     let moe = spec.moe.iter().flatten().next();
     let sparse: Vec<usize> = (0..spec.n_layers).filter(|&l| spec.moe[l].is_some()).collect();
-    let hooks: Vec<String> = HookPoint::all(&spec).iter().map(ToString::to_string).collect();
+    let hooks: Vec<String> = HookPoint::all(&spec)
+        .iter()
+        // One line for all experts of a layer.
+        .filter(|point| point.expert.is_none_or(|e| e == 0))
+        .map(|point| point.to_string().replace(".experts.0.", ".experts.{e}."))
+        .collect();
     let json = json!({
         "family": spec.family.model_type(),
         "params": spec.num_params(),

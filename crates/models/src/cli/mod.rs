@@ -1,10 +1,14 @@
 //! The command line: `ashlar models …` and the binary `ashlar-models`.
 
+mod convert;
 mod inspect;
 mod logits;
 mod verify;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use ashlar_cli::{Answer, Failure, GlobalArgs};
 use candle_core::{DType, Device};
@@ -24,6 +28,9 @@ pub enum Command {
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
+    /// Write a checkpoint in another dtype, with adapters merged if asked for.
+    #[command(after_help = convert::EXAMPLE)]
+    Convert(convert::ConvertArgs),
 }
 
 /// A checkpoint and how to load it.
@@ -35,6 +42,9 @@ struct LoadArgs {
     /// Arithmetic and storage of the weights.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     dtype: Precision,
+    /// PEFT adapter; repeat it for more, which are added in order. The base model that it names is ignored.
+    #[arg(long, value_name = "DIR")]
+    adapter: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,20 +55,33 @@ enum Precision {
     F64,
 }
 
+impl Precision {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+            Self::F64 => DType::F64,
+        }
+    }
+}
+
 impl LoadArgs {
     fn load(&self) -> Result<Model, Failure> {
-        let dtype = match self.dtype {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-            Precision::F16 => DType::F16,
-            Precision::F64 => DType::F64,
-        };
-        let model = Model::load(&self.path, dtype, &Device::Cpu)?;
-        for warning in &model.spec().warnings {
-            tracing::warn!("{}: {warning}", self.path.display());
-        }
-        Ok(model)
+        load_model(&self.path, self.dtype.dtype(), &Device::Cpu, &self.adapter)
     }
+}
+
+/// A checkpoint with its adapters; whatever was read with a doubt is told.
+fn load_model(path: &Path, dtype: DType, device: &Device, adapters: &[PathBuf]) -> Result<Model, Failure> {
+    let mut model = Model::load(path, dtype, device)?;
+    for warning in &model.spec().warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    for adapter in adapters {
+        model = model.load_adapter(adapter)?;
+    }
+    Ok(model)
 }
 
 /// Runs a command.
@@ -70,6 +93,7 @@ pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Convert(args) => convert::run(args),
     }
 }
 

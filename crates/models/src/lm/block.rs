@@ -3,7 +3,9 @@
 use candle_core::{DType, Tensor};
 
 use super::{
+    adapter::{self, Lora},
     config::ModelSpec,
+    executor::Routing,
     family::{Family, NormKind, NormPlace, QkNorm},
     forward::Pass,
     hooks::Site,
@@ -20,21 +22,23 @@ pub(super) struct Linear {
     pub name: String,
     w: Tensor,
     b: Option<Tensor>,
+    /// Low-rank changes, in the order in which they are added.
+    pub lora: Vec<Lora>,
 }
 
 impl Linear {
     pub fn new(params: &Params, name: &str, bias: bool) -> Result<Self> {
         let b = if bias { Some(get(params, &format!("{name}.bias"))?) } else { None };
-        Ok(Self { name: name.to_owned(), w: get(params, &format!("{name}.weight"))?, b })
+        Ok(Self { name: name.to_owned(), w: get(params, &format!("{name}.weight"))?, b, lora: Vec::new() })
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        pass.linear(x, &self.w, self.b.as_ref())
+        adapter::project(&self.lora, x, &self.w, self.b.as_ref(), pass)
     }
 
     /// Several projections of one x.
     pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        if pass.tape.is_none() {
+        if pass.tape.is_none() && all.iter().all(|linear| linear.lora.is_empty()) {
             return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
         }
         let mut results = all.map(|_| x.clone());
@@ -42,6 +46,22 @@ impl Linear {
             *result = linear.forward(x, pass)?;
         }
         Ok(results)
+    }
+
+    /// Adds a change.
+    pub fn add(&mut self, change: Lora) -> Result<()> {
+        self.lora.push(change.with_fixed_norms(&self.w)?);
+        Ok(())
+    }
+
+    /// The weight with its changes.
+    pub fn weight(&self) -> Result<Tensor> {
+        adapter::weight(&self.lora, &self.w)
+    }
+
+    /// The bias with its changes.
+    pub fn bias(&self) -> Result<Option<Tensor>> {
+        adapter::bias(&self.lora, self.b.as_ref())
     }
 }
 
@@ -129,6 +149,11 @@ impl DenseMlp {
 
     /// Without hooks: an expert.
     pub fn expert(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.inner(x, pass, Ok)
+    }
+
+    /// An expert, `at` called on its neurons.
+    pub fn inner(&self, x: &Tensor, pass: &Pass, at: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let act = pass.spec.act;
         let inner = match &self.gate {
             Some(gate) => {
@@ -137,7 +162,7 @@ impl DenseMlp {
             }
             None => pass.ops.activate(&self.up.forward(x, pass)?, act)?,
         };
-        self.down.forward(&inner, pass)
+        self.down.forward(&at(inner)?, pass)
     }
 
     fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
@@ -247,13 +272,23 @@ impl Block {
         };
         let mut m = match &self.mlp {
             Mlp::Dense(mlp) => mlp.forward(&input, l, pass)?,
-            Mlp::Sparse(mlp) => mlp.forward(&input, l, pass)?,
+            Mlp::Sparse(mlp) => mlp.forward(&input, &x, l, pass)?,
         };
         if let Some(norm) = &self.after_mlp {
             m = norm.forward(&m, pass)?;
         }
         let x = (x + pass.at(l, Site::MlpOut, m)?)?;
         pass.at(l, Site::ResidPost, x)
+    }
+
+    /// What the router says about a residual stream [N, d] before this block's MLP; `None` in a dense layer.
+    pub fn route(&self, residual: &Tensor, pass: &Pass) -> Result<Option<Routing>> {
+        let Mlp::Sparse(mlp) = &self.mlp else { return Ok(None) };
+        let x = match &self.before_mlp {
+            Some(norm) => norm.forward(residual, pass)?,
+            None => residual.clone(),
+        };
+        mlp.route(&x, pass, |_, x| Ok(x)).map(Some)
     }
 
     /// Queries, keys and values [B, T, heads, hd], normed, clipped and biased.
@@ -341,15 +376,16 @@ impl Block {
     /// The output as a sum over heads, each of which can be read and edited.
     fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let hd = pass.spec.head_dim;
-        if pass.tape.is_some() && self.out.w.track_op() {
+        let w = self.out.weight()?;
+        if pass.tape.is_some() && w.track_op() {
             let reason = "attn.hook_result is hooked, where the weight is used head by head";
             return Err(Error::Tape { name: self.out.name.clone(), reason });
         }
-        let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &self.out.w.narrow(1, h * hd, hd)?, None);
+        let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &w.narrow(1, h * hd, hd)?, None);
         let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
         let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;
-        Ok(match &self.out.b {
-            Some(b) => sum.broadcast_add(b)?,
+        Ok(match self.out.bias()? {
+            Some(b) => sum.broadcast_add(&b)?,
             None => sum,
         })
     }

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::input::Input;
 use crate::{Error, Result};
 
 /// Keys and values of every layer for the columns read so far, and which of these are padding.
@@ -12,8 +13,10 @@ pub struct KvCache {
     layers: Vec<Layer>,
     /// One row each: whether a column is a token.
     pub(super) real: Vec<Vec<bool>>,
-    /// Tokens of each row's first call.
+    /// Tokens of each row's prompt: those of its first call.
     pub(super) prompt: Vec<usize>,
+    /// The tokens of each row, padding left out: hooks can ask where one stands.
+    pub(super) ids: Vec<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ impl KvCache {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
             real: self.real.clone(),
             prompt: self.prompt.clone(),
+            ids: self.ids.clone(),
         })
     }
 
@@ -58,8 +62,9 @@ impl KvCache {
         for layer in &mut self.layers {
             layer.len = layer.len.min(columns);
         }
-        for row in &mut self.real {
+        for (row, ids) in self.real.iter_mut().zip(&mut self.ids) {
             row.truncate(columns);
+            ids.truncate(row.iter().filter(|&&real| real).count());
         }
     }
 
@@ -74,6 +79,7 @@ impl KvCache {
         }
         self.real = rows.iter().map(|&row| self.real[row].clone()).collect();
         self.prompt = rows.iter().map(|&row| self.prompt[row]).collect();
+        self.ids = rows.iter().map(|&row| self.ids[row].clone()).collect();
         let index: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         for layer in &mut self.layers {
             let index = Tensor::new(index.as_slice(), layer.k.device())?;
@@ -81,6 +87,18 @@ impl KvCache {
             layer.v = layer.v.index_select(&index, 0)?;
         }
         Ok(())
+    }
+
+    /// Remembers what a pass has read; `real` covers all columns.
+    pub(super) fn note(&mut self, input: &Input, real: Vec<Vec<bool>>) {
+        if self.is_empty() {
+            self.prompt = input.lengths();
+            self.ids = vec![Vec::new(); input.batch()];
+        }
+        for (ids, new) in self.ids.iter_mut().zip(input.tokens()) {
+            ids.extend(new);
+        }
+        self.real = real;
     }
 
     /// Appends a layer's new keys and values [B, Hkv, T, hd] and returns all of them.

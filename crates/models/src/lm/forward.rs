@@ -1,11 +1,16 @@
 //! The forward pass around the blocks.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
 use super::{
+    adapter::{self, Dropout},
+    block::Block,
     cache::KvCache,
     config::ModelSpec,
-    hooks::{HookCtx, HookPoint, HookSet, Site},
+    executor,
+    hooks::{HookCtx, HookPoint, HookSet, Layout, Site},
     input::{self, Input},
     model::Model,
     ops::Ops,
@@ -20,6 +25,8 @@ pub struct PassOptions {
     pub last_only: bool,
     /// Record what gradients of every example need, in place of the weight gradients; see [`Model::per_sample`].
     pub tape: Option<Tape>,
+    /// Dropout of adapters that have it; without this they have none.
+    pub dropout: Option<Dropout>,
 }
 
 /// What one pass carries from block to block.
@@ -27,14 +34,15 @@ pub(super) struct Pass<'a> {
     pub spec: &'a ModelSpec,
     pub ops: Ops,
     pub hooks: &'a HookSet,
+    pub dropout: Option<Dropout>,
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, 1, T, hd].
     pub rotation: Option<(Tensor, Tensor)>,
     pub tape: Option<Tape>,
-    positions: Vec<Vec<u32>>,
-    real: Vec<Vec<bool>>,
-    prompt: Vec<usize>,
-    rows: Vec<usize>,
+    pub executor: Option<&'a executor::Shared>,
+    pub blocks: &'a [Block],
+    /// Rows and positions, as hooks see them.
+    pub layout: Arc<Layout>,
     /// One mask for each window that occurs.
     masks: Vec<(Option<usize>, Tensor)>,
 }
@@ -70,12 +78,18 @@ impl Pass<'_> {
         Ok(self.hooked(layer, site, x.transpose(1, 2)?.contiguous()?)?.transpose(1, 2)?)
     }
 
+    /// The same for rows of an expert; `tokens` are their places among the N = B·T.
+    pub fn at_expert(&self, layer: usize, site: Site, expert: usize, tokens: &[u32], x: Tensor) -> Result<Tensor> {
+        if !self.hooks.wants(layer, site) {
+            return Ok(x);
+        }
+        let point = HookPoint::expert(layer, expert, site);
+        self.hooks.apply(x, &HookCtx { point, tokens: Some(tokens), layout: &self.layout })
+    }
+
     fn hooked(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
         let point = HookPoint::of(layer, site);
-        self.hooks.apply(
-            x,
-            &HookCtx { point, positions: &self.positions, real: &self.real, prompt: &self.prompt, rows: &self.rows },
-        )
+        self.hooks.apply(x, &HookCtx { point, tokens: None, layout: &self.layout })
     }
 
     pub fn mask(&self, layer: usize) -> Result<&Tensor> {
@@ -129,23 +143,24 @@ impl Model {
             spec,
             ops: self.ops,
             hooks,
+            dropout: options.dropout,
             rotation: self.rotation(&positions)?,
             tape: options.tape.clone(),
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
-            positions,
-            real: input.real.clone(),
-            rows: input.rows.clone(),
-            prompt: match &cache {
-                Some(cache) if !cache.is_empty() => cache.prompt.clone(),
-                _ => input.lengths(),
-            },
+            executor: self.executor.as_ref(),
+            blocks: &self.blocks,
+            layout: Arc::new(input.layout(positions, cache.as_deref(), !hooks.is_empty() || self.executor.is_some())),
             cache,
         };
 
         if let Some(tape) = &pass.tape {
             tape.start(input.batch(), input.columns())?;
         }
-        let mut x = pass.embedding(&self.embedding, &input.tensor(device)?.flatten_all()?)?;
+        let ids = input.tensor(device)?.flatten_all()?;
+        let mut x = pass.embedding(&self.embedding, &ids)?;
+        for change in &self.table_lora {
+            x = (x + change.rows(&ids, &pass)?)?;
+        }
         x = x.reshape((input.batch(), input.columns(), spec.d_model))?;
         if let Some(scale) = spec.embed_scale {
             // The factor is rounded to the model's dtype, as in the original.
@@ -153,7 +168,7 @@ impl Model {
         }
         x = pass.at(outside, Site::Embed, x)?;
         if let Some(table) = &self.positions {
-            let flat: Vec<u32> = pass.positions.iter().flatten().copied().collect();
+            let flat: Vec<u32> = pass.layout.positions.iter().flatten().copied().collect();
             let n = flat.len();
             let at = pass.embedding(table, &Tensor::from_vec(flat, n, device)?)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
@@ -168,7 +183,8 @@ impl Model {
             x = last(x)?;
         }
         x = pass.at(outside, Site::LnFinal, self.final_norm.forward(&x, &pass)?)?;
-        let mut logits = pass.linear(&x, self.head.as_ref().unwrap_or(&self.embedding), None)?;
+        let mut logits =
+            adapter::project(&self.head_lora, &x, self.head.as_ref().unwrap_or(&self.embedding), None, &pass)?;
         if let Some(cap) = spec.final_softcap {
             logits = self.ops.softcap(&logits, cap)?;
         }
@@ -177,10 +193,7 @@ impl Model {
             logits = last(logits)?;
         }
         if let Some(cache) = pass.cache {
-            if cache.is_empty() {
-                cache.prompt = input.lengths();
-            }
-            cache.real = real;
+            cache.note(input, real);
         }
         Ok(logits)
     }

@@ -2,7 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::config::ModelSpec;
+use super::{
+    cache::KvCache,
+    config::ModelSpec,
+    hooks::{Layout, Phase},
+};
 use crate::{Error, Result};
 
 /// Rows of token ids, padded on the left to one length.
@@ -84,6 +88,35 @@ impl Input {
     /// Tokens of each row, padding left out.
     pub fn lengths(&self) -> Vec<usize> {
         self.real.iter().map(|row| row.iter().filter(|&&real| real).count()).collect()
+    }
+
+    /// The tokens of each row, padding left out.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
+        let row = |(ids, real): (&Vec<u32>, &Vec<bool>)| {
+            ids.iter().zip(real).filter(|&(_, &real)| real).map(|(&id, _)| id).collect()
+        };
+        self.ids.iter().zip(&self.real).map(row)
+    }
+
+    /// What hooks are told about the batch; `positions` are its own, `with_ids` brings the tokens.
+    pub(super) fn layout(&self, positions: Vec<Vec<u32>>, cache: Option<&KvCache>, with_ids: bool) -> Layout {
+        let past = cache.filter(|cache| !cache.is_empty());
+        let prompt = past.map_or_else(|| self.lengths(), |cache| cache.prompt.clone());
+        let phase = match past {
+            None => Phase::Prefill,
+            Some(cache) => {
+                let after = |(ids, &prompt): (&Vec<u32>, &usize)| ids.len().saturating_sub(prompt);
+                Phase::Decode { step: cache.ids.iter().zip(&prompt).map(after).max().unwrap_or(0) }
+            }
+        };
+        let mut ids = Vec::new();
+        if with_ids {
+            ids = past.map_or_else(|| vec![Vec::new(); self.batch()], |cache| cache.ids.clone());
+            for (ids, new) in ids.iter_mut().zip(self.tokens()) {
+                ids.extend(new);
+            }
+        }
+        Layout { ids, positions, real: self.real.clone(), rows: self.rows.clone(), prompt, phase }
     }
 
     /// Row by row, whether a column is a token.

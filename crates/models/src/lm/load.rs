@@ -106,7 +106,7 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// One open safetensors file.
-struct Shard {
+pub(super) struct Shard {
     path: PathBuf,
     file: File,
     metadata: Metadata,
@@ -115,7 +115,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn open(path: PathBuf) -> Result<Self> {
+    pub fn open(path: PathBuf) -> Result<Self> {
         let mut file = File::open(&path).map_err(|source| unreadable(&path, source))?;
         let bad = |source| Error::SafeTensors { path: path.clone(), source };
         let io = |source| Error::Io { action: "read", path: path.clone(), source };
@@ -138,7 +138,12 @@ impl Shard {
         Ok(Self { path, file, metadata, data: 8 + size })
     }
 
-    fn tensor(&mut self, name: &str, device: &Device) -> Result<Tensor> {
+    /// Names, shapes and dtypes of its tensors.
+    pub fn infos(&self) -> std::collections::HashMap<String, &TensorInfo> {
+        self.metadata.tensors()
+    }
+
+    pub fn tensor(&mut self, name: &str, device: &Device) -> Result<Tensor> {
         let info = self.metadata.info(name).ok_or(Error::NoCheckpoint { path: self.path.clone() })?;
         let (from, to) = info.data_offsets;
         let io = |source| Error::Io { action: "read", path: self.path.clone(), source };
@@ -173,7 +178,7 @@ fn check_offsets(metadata: &Metadata, length: u64) -> Result<(), safetensors::Sa
     if start as u64 == length { Ok(()) } else { Err(Bad::MetadataIncompleteBuffer) }
 }
 
-fn float(dtype: Dtype) -> Option<DType> {
+pub(super) fn float(dtype: Dtype) -> Option<DType> {
     Some(match dtype {
         Dtype::F64 => DType::F64,
         Dtype::F32 => DType::F32,

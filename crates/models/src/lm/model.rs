@@ -1,12 +1,18 @@
 //! A model: its specification and its weights.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
+    adapter::{Adapter, Lora},
     block::{Block, Norm, get},
     config::ModelSpec,
+    executor::{self, ExpertExecutor},
     load::{self, Params},
     names,
     ops::Ops,
@@ -19,12 +25,20 @@ pub struct Model {
     pub(super) spec: ModelSpec,
     pub(super) ops: Ops,
     params: Params,
+    /// The folder it was loaded from, whose tokenizer goes along when it is saved.
+    pub(super) source: Option<PathBuf>,
     pub(super) vars: BTreeMap<String, Var>,
+    pub(super) adapters: Vec<Arc<Adapter>>,
+    pub(super) head_lora: Vec<Lora>,
+    pub(super) table_lora: Vec<Lora>,
+    /// What a merged model was before.
+    pub(super) unmerged: Option<Arc<Model>>,
     pub(super) embedding: Tensor,
     pub(super) positions: Option<Tensor>,
     pub(super) blocks: Vec<Block>,
     pub(super) final_norm: Norm,
     pub(super) head: Option<Tensor>,
+    pub(super) executor: Option<executor::Shared>,
 }
 
 impl Model {
@@ -35,7 +49,7 @@ impl Model {
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let mut spec = load::read_config(folder)?;
         let params = load::read_params(folder, &mut spec, dtype, device)?;
-        Self::from_params(spec, params)
+        Ok(Self { source: Some(folder.to_owned()), ..Self::from_params(spec, params)? })
     }
 
     /// A model of these parameters, which must be those of [`parameters`](names::parameters).
@@ -51,10 +65,16 @@ impl Model {
             final_norm: Norm::new(&params, final_norm, spec.norm)?,
             head: if spec.tied { None } else { Some(get(&params, "lm_head.weight")?) },
             ops: Ops::default(),
+            executor: None,
             embedding,
             spec,
             params,
+            source: None,
             vars: BTreeMap::new(),
+            adapters: Vec::new(),
+            head_lora: Vec::new(),
+            table_lora: Vec::new(),
+            unmerged: None,
         })
     }
 
@@ -65,7 +85,7 @@ impl Model {
 
     /// The same model with every parameter trainable whose name the filter accepts; their values are copied.
     ///
-    /// Without this nothing is: a forward pass then records no graph.
+    /// Without this nothing is: a forward pass then records no graph. The filter sees the last adapter's names too.
     ///
     /// # Errors
     /// Where candle can't copy.
@@ -79,7 +99,7 @@ impl Model {
                 vars.insert(name.clone(), var);
             }
         }
-        Ok(Self { vars, ..Self::from_params(self.spec.clone(), params)?.with_ops(self.ops) })
+        self.rebuilt(params, &self.adapters)?.with_trainable_adapter(vars, filter)
     }
 
     /// The trainable parameters.
@@ -91,6 +111,13 @@ impl Model {
     #[must_use]
     pub fn with_ops(mut self, ops: Ops) -> Self {
         self.ops = ops;
+        self
+    }
+
+    /// Lets something else run the experts of the sparse layers.
+    #[must_use]
+    pub fn with_executor(mut self, executor: Arc<dyn ExpertExecutor>) -> Self {
+        self.executor = Some(executor::Shared(executor));
         self
     }
 

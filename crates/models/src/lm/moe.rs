@@ -5,13 +5,14 @@ use candle_core::{D, DType, Tensor};
 use super::{
     block::{DenseMlp, Linear, scaled_rows},
     config::{ModelSpec, MoeSpec},
+    executor::{ExpertCall, Routing},
     family::Family,
     forward::Pass,
     hooks::Site,
     load::Params,
     names, ops,
 };
-use crate::Result;
+use crate::{Error, Result};
 
 /// A sparse layer's weights.
 #[derive(Clone, Debug)]
@@ -58,43 +59,83 @@ impl SparseMlp {
         all
     }
 
-    /// x [B, T, d] → [B, T, d].
-    pub fn forward(&self, x: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
+    pub fn count(&self) -> usize {
+        self.experts.len()
+    }
+
+    /// x [B, T, d], the norm of `residual` → [B, T, d].
+    pub fn forward(&self, x: &Tensor, residual: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let (batch, t, d) = x.dims3()?;
-        let rows = x.reshape((batch * t, d))?; // [N, d]
-        let logits = pass.at(l, Site::RouterLogits, self.gate.forward(&rows, pass)?)?; // [N, E]
-        let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let (rows, residual) = (x.reshape((batch * t, d))?, residual.reshape((batch * t, d))?); // [N, d]
+        let routing = self.route(&rows, pass, |site, x| pass.at(l, site, x))?;
+        let call = ExpertCall { layer: l, x: &rows, residual: &residual, routing: &routing, experts: self, pass };
+        let out = match pass.executor {
+            Some(executor) => executor.run(&call)?,
+            None => self.grouped(&call)?,
+        };
+        let mut out = out.reshape((batch, t, d))?;
+        if let Some((expert, gate)) = &self.shared {
+            let open = candle_nn::ops::sigmoid(&gate.forward(x, pass)?)?;
+            let y = expert.expert(x, pass)?.broadcast_mul(&open)?;
+            out = (out + pass.at(l, Site::SharedOut, y)?)?;
+        }
+        Ok(out)
+    }
+
+    /// The router's choice for rows [N, d]; `at` is called at each of its sites.
+    pub fn route(&self, rows: &Tensor, pass: &Pass, at: impl Fn(Site, Tensor) -> Result<Tensor>) -> Result<Routing> {
+        let logits = at(Site::RouterLogits, self.gate.forward(rows, pass)?)?; // [N, E]
+        let wide = if rows.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let probabilities = ops::softmax(&logits.to_dtype(wide)?)?;
-        let idx = pass.at(l, Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
+        let idx = at(Site::ExpertIdx, top_k(&probabilities, self.moe.top_k)?)?; // [N, k] u32
         let mut weights = probabilities.gather(&idx, 1)?;
         if self.moe.renorm {
             weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         }
         // Mixtral keeps the weights in f32 and casts each weighted row; the others cast the weights.
         if pass.spec.family != Family::Mixtral {
-            weights = weights.to_dtype(x.dtype())?;
+            weights = weights.to_dtype(rows.dtype())?;
         }
-        let weights = pass.at(l, Site::ExpertWeights, weights)?;
+        let weights = at(Site::ExpertWeights, weights)?;
+        Ok(Routing { logits, idx, weights })
+    }
 
-        let mut out = rows.zeros_like()?;
-        for (e, (tokens, slots)) in by_expert(&idx, self.experts.len())?.into_iter().enumerate() {
-            if tokens.is_empty() {
+    /// Expert e on rows [n, d].
+    pub fn expert(&self, e: usize, rows: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let found = self.experts.len();
+        self.experts.get(e).ok_or(Error::Length { what: "the experts", expected: e + 1, found })?.expert(rows, pass)
+    }
+
+    /// Every expert once on the rows that chose it, weighted and summed, [N, d].
+    pub fn grouped(&self, call: &ExpertCall) -> Result<Tensor> {
+        let (x, l, pass) = (call.x, call.layer, call.pass);
+        let weights = call.routing.weights.flatten_all()?;
+        let hooked = pass.hooks.wants(l, Site::ExpertPost) || pass.hooks.wants(l, Site::ExpertOut);
+        let mut out = x.zeros_like()?;
+        for (e, (tokens, slots)) in by_expert(&call.routing.idx, self.experts.len())?.into_iter().enumerate() {
+            // A hook sees every expert, also one without tokens.
+            if tokens.is_empty() && !hooked {
                 continue;
             }
             let n = tokens.len();
             let _rows = pass.tape.as_ref().map(|tape| tape.tokens(&tokens));
-            let tokens = Tensor::from_vec(tokens, n, x.device())?;
+            let index = Tensor::from_slice(&tokens, n, x.device())?;
             let slots = Tensor::from_vec(slots, n, x.device())?;
-            let y = self.experts[e].expert(&rows.index_select(&tokens, 0)?, pass)?;
+            let rows = x.index_select(&index, 0)?;
+            let y = if hooked {
+                let at = |site, y| pass.at_expert(l, site, e, &tokens, y);
+                if n == 0 {
+                    at(Site::ExpertPost, Tensor::zeros((0, self.moe.d_ff), x.dtype(), x.device())?)?;
+                    at(Site::ExpertOut, rows)?;
+                    continue;
+                }
+                at(Site::ExpertOut, self.experts[e].inner(&rows, pass, |inner| at(Site::ExpertPost, inner))?)?
+            } else {
+                self.experts[e].expert(&rows, pass)?
+            };
             // Weight of each row: flat index token · k + slot.
-            let weight = weights.flatten_all()?.index_select(&slots, 0)?.unsqueeze(1)?;
-            out = out.index_add(&tokens, &scaled_rows(&y, &weight, x.dtype())?, 0)?;
-        }
-        let mut out = out.reshape((batch, t, d))?;
-        if let Some((expert, gate)) = &self.shared {
-            let open = candle_nn::ops::sigmoid(&gate.forward(x, pass)?)?;
-            let y = expert.expert(x, pass)?.broadcast_mul(&open)?;
-            out = (out + pass.at(l, Site::SharedOut, y)?)?;
+            let weight = weights.index_select(&slots, 0)?.unsqueeze(1)?;
+            out = out.index_add(&index, &scaled_rows(&y, &weight, x.dtype())?, 0)?;
         }
         Ok(out)
     }

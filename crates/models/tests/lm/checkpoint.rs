@@ -31,7 +31,7 @@ fn key(name: &str) -> u64 {
 }
 
 /// Values in [-1, 1) by SplitMix64's finaliser over a counter.
-fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f64> {
+pub fn uniform(name: &str, seed: u64, count: usize) -> impl Iterator<Item = f64> {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let key = key(name).wrapping_add(seed.wrapping_mul(GOLDEN));
     (1..=count as u64).map(move |i| {

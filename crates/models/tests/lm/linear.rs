@@ -170,6 +170,7 @@ fn decoding_is_the_full_forward() {
             model
                 .forward(&Input::rows(&cut(usize::MAX, shortest - 1)).unwrap(), Some(&mut cache), &HookSet::new())
                 .unwrap();
+            let (mut stepwise, mut at_once) = (0.0, 0.0);
             for left in (0..shortest - 1).rev() {
                 let step = Input::rows(&cut(left + 1, left)).unwrap();
                 let logits = model.forward(&step, Some(&mut cache), &HookSet::new()).unwrap();
@@ -178,15 +179,15 @@ fn decoding_is_the_full_forward() {
                 if dtype == DType::F32 {
                     assert!(off(&logits, &full) <= 1e-5, "{family} {ops:?}: {:e}", off(&logits, &full));
                 } else {
-                    // No further from exact numbers than one pass in bf16, by much.
-                    let distance = |x: &Tensor| {
-                        values(x).iter().zip(values(&exact)).map(|(a, b)| (a - b).abs()).sum::<f64>()
-                            / x.elem_count() as f64
-                    };
-                    let (ours, theirs) = (distance(&logits), distance(&full));
-                    assert!(ours <= 1.5 * theirs + 0.02, "{family} bf16: {ours} for {theirs}");
+                    let distance =
+                        |x: &Tensor| values(x).iter().zip(values(&exact)).map(|(a, b)| (a - b).abs()).sum::<f64>();
+                    stepwise += distance(&logits);
+                    at_once += distance(&full);
                 }
             }
+            // In bf16 no further from exact numbers than one pass; a router's choice may flip, which is no rounding.
+            let dense = model.spec().moe.iter().all(Option::is_none);
+            assert!(!dense || stepwise <= 1.25 * at_once, "{family} {dtype:?}: {stepwise} for {at_once}");
         }
     }
 }

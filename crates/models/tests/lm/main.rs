@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
+mod adapter_files;
+mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
@@ -11,4 +13,5 @@ mod linear;
 mod loading;
 mod mutations;
 mod parity;
+mod saving;
 mod tape;

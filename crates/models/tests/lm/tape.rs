@@ -73,7 +73,8 @@ fn check(family: &str, dtype: DType, bound: f64, rows: &[Vec<u32>], filter: impl
         for (alone, c) in alone.iter().zip(&factors) {
             wanted.iter_mut().zip(&alone[name]).for_each(|(sum, g)| *sum += c * g);
         }
-        let size = wanted.iter().fold(1e-9, |max: f64, x| max.max(x.abs()));
+        // A gradient that is 0 but for roundings (a bias of k: softmax doesn't see it) has no size of its own.
+        let size = wanted.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
         let off = values(sum).iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
         assert!(off <= 10.0 * bound, "{family} {dtype:?}, {name}: sum off by {off:e}");
     }

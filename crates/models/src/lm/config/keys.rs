@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use crate::{Error, Result};
 
 /// The keys of one configuration; a key that is present with `null` is not an absent one.
-pub(super) struct Keys<'a>(pub &'a Map<String, Value>);
+pub(in crate::lm) struct Keys<'a>(pub &'a Map<String, Value>);
 
 /// What a key holds.
-pub(super) enum Key<T> {
+pub(in crate::lm) enum Key<T> {
     Absent,
     Null,
     Is(T),
@@ -100,7 +100,7 @@ impl<'a> Keys<'a> {
 }
 
 /// An error about a value that can't be.
-pub(super) fn wrong(key: &str, value: &Value, expected: impl Into<String>) -> Error {
+pub(in crate::lm) fn wrong(key: &str, value: &Value, expected: impl Into<String>) -> Error {
     let mut found = value.to_string();
     if found.chars().count() > 60 {
         found = found.chars().take(60).collect::<String>() + "…";

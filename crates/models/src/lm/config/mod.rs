@@ -5,9 +5,10 @@
 //! class default, which differs between families; a key that is `null` means none. Keys that would change the numbers
 //! and aren't supported are errors, other unknown keys are kept and written back.
 
-mod keys;
+pub(super) mod keys;
 mod layers;
 mod rope;
+mod write;
 
 use serde_json::{Map, Value};
 

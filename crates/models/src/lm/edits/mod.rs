@@ -2,9 +2,22 @@
 //!
 //! All are made of differentiable operations, so that gradients flow through them and into a vector that is a `Var`.
 
+mod patch;
+mod place;
+
+use std::{fmt, sync::Arc};
+
 use candle_core::{D, DType, Device, Tensor};
 
-use super::hooks::{Hook, HookCtx, Site};
+use self::place::{Tokens, spread};
+pub use self::{
+    patch::{Align, Patch},
+    place::Where,
+};
+use super::{
+    config::ModelSpec,
+    hooks::{Hook, HookCtx, HookPoint, Site},
+};
 use crate::{Error, Result};
 
 /// How much of a vector is added.
@@ -53,8 +66,8 @@ pub enum Edit {
         /// One row a head of the model.
         mean: Tensor,
     },
-    /// x ⊙ mask, mask [D]: neurons, or any coordinates.
-    Mask(Tensor),
+    /// x ⊙ mask, mask [D]: 0 silences a neuron, at any site a coordinate.
+    MaskNeurons(Tensor),
     /// x held between two numbers.
     Clamp {
         /// Lower.
@@ -62,63 +75,19 @@ pub enum Edit {
         /// Upper.
         high: f64,
     },
+    /// What another run had at the same point.
+    Patch(Patch),
+    /// Whatever a hook returns.
+    Custom(CustomEdit),
 }
 
-/// The tokens at which an edit acts; positions are counted in each row without its padding.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Where {
-    /// Everywhere.
-    #[default]
-    All,
-    /// The last token of this call: of a prompt its last, then each new one.
-    Last,
-    /// The last n tokens of this call.
-    LastN(usize),
-    /// These positions of the row; negative ones count from the end of the prompt.
-    Positions(Vec<i64>),
-    /// The tokens of the prompt.
-    PromptOnly,
-    /// The tokens after the prompt, as they are read through a cache.
-    GeneratedOnly,
-}
+/// A hook as an [`Edit`].
+#[derive(Clone)]
+pub struct CustomEdit(Arc<dyn Hook>);
 
-impl Where {
-    /// One row of flags for each row of the batch, padding never chosen.
-    fn chosen(&self, ctx: &HookCtx) -> Vec<Vec<bool>> {
-        let row = |(b, (positions, real)): (usize, (&Vec<u32>, &Vec<bool>))| {
-            let prompt = ctx.prompt.get(b).copied().unwrap_or(0);
-            let last = real.iter().rposition(|&real| real).map_or(0, |column| positions[column]);
-            let acts = |position: u32| match self {
-                Self::All => true,
-                Self::Last => position == last,
-                Self::LastN(n) => u64::from(position) + *n as u64 > u64::from(last),
-                Self::Positions(list) => list.iter().any(|&p| {
-                    let p = if p < 0 { p.saturating_add(prompt as i64) } else { p };
-                    p == i64::from(position)
-                }),
-                Self::PromptOnly => (position as usize) < prompt,
-                Self::GeneratedOnly => position as usize >= prompt,
-            };
-            positions.iter().zip(real).map(|(&position, &real)| real && acts(position)).collect()
-        };
-        ctx.positions.iter().zip(ctx.real).enumerate().map(row).collect()
-    }
-
-    /// 1 where the edit acts, of a shape that broadcasts to `x`; `None`: everywhere.
-    fn mask(&self, x: &Tensor, ctx: &HookCtx) -> Result<Option<Tensor>> {
-        if *self == Self::All {
-            return Ok(None);
-        }
-        let rows = self.chosen(ctx);
-        let (batch, columns) = (rows.len(), rows.first().map_or(0, Vec::len));
-        let flat: Vec<u8> = rows.into_iter().flatten().map(u8::from).collect();
-        let mut shape = vec![1; x.rank()];
-        match ctx.point.site {
-            Site::AttnScores | Site::Pattern => (shape[0], shape[2]) = (batch, columns), // [B, H, T, S]
-            Site::RouterLogits | Site::ExpertWeights | Site::ExpertIdx => shape[0] = batch * columns, // [N, ·]
-            _ => (shape[0], shape[1]) = (batch, columns),
-        }
-        Ok(Some(Tensor::from_vec(flat, shape, x.device())?))
+impl fmt::Debug for CustomEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomEdit")
     }
 }
 
@@ -130,6 +99,16 @@ pub struct EditHook {
 }
 
 impl Edit {
+    /// What another run had at the same point.
+    pub fn patch(from: &super::hooks::Captured) -> Self {
+        Self::Patch(Patch::new(from))
+    }
+
+    /// A hook as an edit, so that it can act at some tokens only.
+    pub fn custom(hook: impl Hook + 'static) -> Self {
+        Self::Custom(CustomEdit(Arc::new(hook)))
+    }
+
     /// The edit at every token.
     pub fn everywhere(self) -> EditHook {
         EditHook { edit: self, at: Where::All }
@@ -140,7 +119,8 @@ impl Edit {
         EditHook { edit: self, at }
     }
 
-    fn apply(&self, x: &Tensor, site: Site) -> Result<Tensor> {
+    fn apply(&self, x: &Tensor, ctx: &HookCtx) -> Result<Tensor> {
+        let site = ctx.point.site;
         let (dtype, device) = (x.dtype(), x.device());
         let like = |t: &Tensor| t.to_device(device).and_then(|t| t.to_dtype(dtype));
         Ok(match self {
@@ -167,20 +147,80 @@ impl Edit {
                 let mean = like(mean)?.unsqueeze(0)?.unsqueeze(0)?; // [1, 1, H, D]
                 x.broadcast_mul(&keep)?.broadcast_add(&mean.broadcast_mul(&keep.affine(-1.0, 1.0)?)?)?
             }
-            Self::Mask(mask) => x.broadcast_mul(&like(mask)?)?,
+            Self::MaskNeurons(mask) => x.broadcast_mul(&like(mask)?)?,
             Self::Clamp { low, high } => x.clamp(*low, *high)?,
+            Self::Patch(patch) => patch.apply(x, ctx, None)?,
+            Self::Custom(hook) => hook.0.call(x.clone(), ctx)?,
         })
+    }
+
+    /// Vectors and heads that fit the point.
+    fn check(&self, spec: &ModelSpec, point: HookPoint) -> Result<()> {
+        let width = |what: &'static str, v: &Tensor, rank: Option<usize>| {
+            let (Some(wanted), dims) = (point.width(spec), v.dims()) else { return Ok(()) };
+            let last = dims.last().copied().unwrap_or(1);
+            // A rank of `None` says that the tensor may broadcast.
+            if rank.map_or(last == 1 || last == wanted, |rank| dims.len() == rank && last == wanted) {
+                return Ok(());
+            }
+            let expected = format!("a last dimension of {wanted}, that of {point}");
+            Err(Error::Setting { name: what, found: format!("{dims:?}"), expected })
+        };
+        match self {
+            Self::Add { v, .. } => width("vector of an edit", v, None),
+            Self::ProjectOut { basis, .. } => width("basis of an edit", basis, Some(2)),
+            Self::SetProjection { dir, .. } => width("direction of an edit", dir, Some(1)),
+            Self::Replace(value) => width("value of an edit", value, None),
+            Self::MaskNeurons(mask) => width("mask of an edit", mask, None),
+            Self::ZeroHeads(heads) => check_heads(spec, point, heads),
+            Self::MeanHeads { heads, mean } => {
+                check_heads(spec, point, heads)?;
+                width("mean of an edit of heads", mean, Some(2))
+            }
+            Self::Patch(_) => Patch::check(point.site),
+            Self::Custom(hook) => hook.0.check(spec, point),
+            Self::Scale(_) | Self::Clamp { .. } => Ok(()),
+        }
     }
 }
 
 impl Hook for EditHook {
     fn call(&self, x: Tensor, ctx: &HookCtx) -> Result<Tensor> {
-        let edited = self.edit.apply(&x, ctx.point.site)?;
-        Ok(match self.at.mask(&x, ctx)? {
-            None => edited,
-            Some(mask) => mask.broadcast_as(x.shape())?.where_cond(&edited, &x)?,
-        })
+        // An expert that no token chose.
+        if x.elem_count() == 0 {
+            return Ok(x);
+        }
+        let flags = match self.at.tokens(ctx) {
+            // Rows that an edit doesn't touch stay the same to the bit.
+            Tokens::None => return Ok(x),
+            Tokens::All => return self.edit.apply(&x, ctx),
+            Tokens::Some(flags) => flags,
+        };
+        if let Edit::Patch(patch) = &self.edit {
+            return patch.apply(&x, ctx, Some(&flags));
+        }
+        let edited = self.edit.apply(&x, ctx)?;
+        let mask = spread(flags, &x, ctx)?;
+        Ok(mask.broadcast_as(x.shape())?.where_cond(&edited.broadcast_as(x.shape())?, &x)?)
     }
+
+    fn check(&self, spec: &ModelSpec, point: HookPoint) -> Result<()> {
+        self.edit.check(spec, point)
+    }
+}
+
+/// Heads that the point has.
+fn check_heads(spec: &ModelSpec, point: HookPoint, heads: &[usize]) -> Result<()> {
+    let Some(axis) = point.site.heads_axis() else {
+        let (found, expected) = (point.site.info().name.to_owned(), "a site with a dimension of heads".to_owned());
+        return Err(Error::Setting { name: "site of an edit of heads", found, expected });
+    };
+    let count = point.dims(spec, 1, 1, 1).map_or(0, |dims| dims[axis]);
+    if let Some(head) = heads.iter().find(|&&head| head >= count) {
+        let expected = format!("below the {count} heads of the site");
+        return Err(Error::Setting { name: "head", found: head.to_string(), expected });
+    }
+    Ok(())
 }
 
 fn unit(v: &Tensor) -> Result<Tensor> {
@@ -189,26 +229,16 @@ fn unit(v: &Tensor) -> Result<Tensor> {
 
 /// 0 for these heads, 1 for the others, of a shape that broadcasts to `x`.
 fn keep_heads(x: &Tensor, site: Site, heads: &[usize]) -> Result<Tensor> {
-    let axis = match site {
-        Site::AttnScores | Site::Pattern => 1, // [B, H, T, S]
-        Site::Q | Site::K | Site::V | Site::RotQ | Site::RotK | Site::Z | Site::AttnResult => 2, // [B, T, H, ·]
-        other => {
-            let (found, expected) = (other.info().name.to_owned(), "a site with a dimension of heads".to_owned());
-            return Err(Error::Setting { name: "site of an edit of heads", found, expected });
-        }
-    };
+    // Checked when the hook was added.
+    let axis = site.heads_axis().unwrap_or(0);
     let count = x.dim(axis)?;
-    if let Some(head) = heads.iter().find(|&&head| head >= count) {
-        let expected = format!("below the {count} heads of the site");
-        return Err(Error::Setting { name: "head", found: head.to_string(), expected });
-    }
     let keep: Vec<f32> = (0..count).map(|head| if heads.contains(&head) { 0.0 } else { 1.0 }).collect();
     let mut shape = vec![1; x.rank()];
     shape[axis] = count;
     Ok(Tensor::from_vec(keep, shape, &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?)
 }
 
-/// A zero variable that is added at a place: its gradient is that of the loss with respect to the activation there.
+/// A zero variable of a shape that is added at a place; [`HookSet::grad_probes`](super::HookSet::grad_probes) knows the shapes: its gradient is that of the loss with respect to the activation there.
 ///
 /// candle keeps gradients of variables only, so an activation's own can't be read; shapes as the site's.
 pub fn grad_probe(shape: &[usize], dtype: DType, device: &Device) -> Result<(candle_core::Var, EditHook)> {
