@@ -190,12 +190,16 @@ pub enum Error {
         expected: String,
     },
     /// Logits that are no numbers.
-    #[error("row {row}, new token {step}: the logits are not finite; the weights or an edit make the model overflow")]
+    #[error(
+        "row {row}, new token {step}: the logits are not finite; the first that isn't is {at}: the weights or an edit make the model overflow"
+    )]
     NonFinite {
         /// The row.
         row: usize,
         /// The new token.
         step: usize,
+        /// The first residual that isn't finite.
+        at: String,
     },
     /// A hook point that the model doesn't have.
     #[error("{point}: this model of {layers} layers has no such site; its sites are {}", known.join(", "))]
@@ -222,6 +226,69 @@ pub enum Error {
         expected: Vec<usize>,
         /// What the hook returned.
         found: Vec<usize>,
+    },
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A text that the tokenizer can't encode.
+    #[error("the tokenizer can't encode {text:?}: {problem}")]
+    Encode {
+        /// Its start.
+        text: String,
+        /// The library's answer.
+        problem: String,
+    },
+    /// Tokens that the tokenizer can't decode.
+    #[error("the tokenizer can't decode {count} tokens: {problem}")]
+    Decode {
+        /// How many.
+        count: usize,
+        /// The library's answer.
+        problem: String,
+    },
+    /// No chat template of that name.
+    #[error(
+        "there is no chat template {wanted:?}{}; add chat_template.jinja to the folder, or give the text as it stands",
+        if found.is_empty() { String::new() } else { format!(" (there is {})", found.join(", ")) }
+    )]
+    NoChatTemplate {
+        /// The name.
+        wanted: String,
+        /// Names of those there are.
+        found: Vec<String>,
+    },
+    /// A chat template that can't be rendered.
+    #[error("the chat template {name:?} fails: {problem}")]
+    ChatTemplate {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A chat template called `raise_exception`.
+    #[error("the chat template refuses the conversation: {message}")]
+    ChatRefused {
+        /// The template's words.
+        message: String,
+    },
+    /// Text where there is no tokenizer.
+    #[error("there is no tokenizer.json: give token ids, or add the tokenizer's files to the folder")]
+    NoTokenizer,
+    /// A prompt without tokens, and no token that begins a text.
+    #[error("a prompt has no token, and the tokenizer names neither bos_token nor eos_token to stand for that")]
+    NoToken,
+    /// Something that this model can't be asked for.
+    #[error("this model doesn't give {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
     },
     /// Something stands where a folder is to be written.
     #[error("{}: there is something already; name a new folder", path.display())]
@@ -330,6 +397,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error where the batch begins with row `first` of the whole.
+    #[must_use]
+    pub(crate) fn in_row(mut self, first: usize) -> Self {
+        if let Self::EmptyRow { row }
+        | Self::TokenId { row, .. }
+        | Self::TooLong { row, .. }
+        | Self::NonFinite { row, .. } = &mut self
+        {
+            *row += first;
+        }
+        self
+    }
+
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {

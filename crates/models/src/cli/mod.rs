@@ -1,8 +1,11 @@
 //! The command line: `ashlar models …` and the binary `ashlar-models`.
 
 mod convert;
+mod generate;
 mod inspect;
 mod logits;
+mod prompts;
+mod score;
 mod verify;
 
 use std::{
@@ -16,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::lm::Model;
 
-/// Language models: look into checkpoints, compute logits, compare with a reference.
+/// Language models: look into checkpoints, generate, score, compute logits, compare with a reference.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Say what a checkpoint is: family, shapes, experts, windows, hook points.
@@ -25,6 +28,12 @@ pub enum Command {
     /// Write the logits of token ids at all positions.
     #[command(after_help = logits::EXAMPLE)]
     Logits(logits::LogitsArgs),
+    /// Continue prompts.
+    #[command(after_help = generate::EXAMPLE)]
+    Generate(Box<generate::GenerateArgs>),
+    /// Log-likelihood and perplexity of texts.
+    #[command(after_help = score::EXAMPLE)]
+    Score(score::ScoreArgs),
     /// Compare a checkpoint's logits with those of another program.
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::VerifyArgs),
@@ -66,7 +75,18 @@ impl Precision {
     }
 }
 
+/// From which side a row that is too long is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TruncateArg {
+    /// Its start is left out.
+    Left,
+}
+
 impl LoadArgs {
+    fn folder(&self) -> &Path {
+        &self.path
+    }
+
     fn load(&self) -> Result<Model, Failure> {
         load_model(&self.path, self.dtype.dtype(), &Device::Cpu, &self.adapter)
     }
@@ -88,10 +108,12 @@ fn load_model(path: &Path, dtype: DType, device: &Device, adapters: &[PathBuf]) 
 ///
 /// # Errors
 /// With the exit code that the command asks for.
-pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
+pub fn run(command: &Command, global: &GlobalArgs) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Generate(args) => generate::run(args, global),
+        Command::Score(args) => score::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Convert(args) => convert::run(args),
     }

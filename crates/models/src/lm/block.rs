@@ -1,6 +1,6 @@
 //! One block: attention and MLP between their norms.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use super::{
     adapter::{self, Lora},
@@ -393,9 +393,4 @@ impl Block {
 
 fn norm(norm: Option<&Norm>, x: Tensor, pass: &Pass) -> Result<Tensor> {
     norm.map_or(Ok(x.clone()), |norm| norm.forward(&x.contiguous()?, pass))
-}
-
-/// Sum of products in the wider of two dtypes, for weights that stay in f32 while rows are cast.
-pub(super) fn scaled_rows(rows: &Tensor, weight: &Tensor, dtype: DType) -> Result<Tensor> {
-    Ok(rows.to_dtype(weight.dtype())?.broadcast_mul(weight)?.to_dtype(dtype)?)
 }

@@ -75,6 +75,12 @@ impl Input {
         Ok(self)
     }
 
+    /// One column: the next token of each row, padding where there is none.
+    pub(super) fn step(next: &[Option<u32>], rows: Vec<usize>) -> Self {
+        let ids = next.iter().map(|id| vec![id.unwrap_or(0)]).collect();
+        Self { ids, real: next.iter().map(|id| vec![id.is_some()]).collect(), rows }
+    }
+
     /// Rows, B.
     pub fn batch(&self) -> usize {
         self.ids.len()

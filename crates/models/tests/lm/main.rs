@@ -7,11 +7,18 @@ mod adapters;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "cli")]
+mod convert;
 mod edits;
 mod generation;
 mod linear;
 mod loading;
 mod mutations;
 mod parity;
+mod prefix;
 mod saving;
 mod tape;
+mod text;
+#[cfg(feature = "cli")]
+mod text_command;
+mod text_model;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ashlar_models::{
     Error,
-    lm::{HookSet, Input, Model, Ops},
+    lm::{AdapterSpec, HookSet, Input, Model, Ops},
 };
 use candle_core::{D, DType, Device, Tensor};
 
@@ -47,9 +47,14 @@ fn square(x: &[f64]) -> f64 {
 
 fn check(family: &str, dtype: DType, bound: f64, rows: &[Vec<u32>], filter: impl Fn(&str) -> bool) {
     let model = Model::load(checkpoint(family, 5).path(), dtype, &Device::Cpu).unwrap().trainable(filter).unwrap();
+    check_model(&model, family, bound, rows);
+}
+
+fn check_model(model: &Model, family: &str, bound: f64, rows: &[Vec<u32>]) {
+    let dtype = model.dtype();
     let input = Input::rows(rows).unwrap();
     let found = model.per_sample(&input, &HookSet::new(), |logits| losses(logits, rows)).unwrap();
-    let alone: Vec<BTreeMap<String, Vec<f64>>> = rows.iter().map(|row| oracle(&model, row)).collect();
+    let alone: Vec<BTreeMap<String, Vec<f64>>> = rows.iter().map(|row| oracle(model, row)).collect();
 
     let norms = found.tape.squared_norms_by_parameter().unwrap();
     assert_eq!(norms.len(), model.vars().len());
@@ -135,4 +140,40 @@ fn a_factor_of_zero_silences_even_a_nan() {
         assert!(values(&sum).iter().all(|x| x.is_finite()), "{name}");
     }
     assert!(found.tape.weighted_sum(&[1.0]).unwrap_err().to_string().contains("the factors"));
+}
+
+#[test]
+fn adapters() {
+    for family in ["llama", "gpt2", "qwen2"] {
+        for freeze_a in [false, true] {
+            let base = Model::load(checkpoint(family, 5).path(), DType::F64, &Device::Cpu).unwrap();
+            let spec = AdapterSpec { r: 3, alpha: 6.0, freeze_a, ..AdapterSpec::default() };
+            let model = base.inject_lora(&spec, 1).unwrap();
+            for (i, var) in model.vars().values().enumerate() {
+                let n = var.elem_count();
+                let values: Vec<f64> = (0..n).map(|j| 0.1 * (0.7 * j as f64 + i as f64).sin()).collect();
+                var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap()).unwrap();
+            }
+            assert!(model.vars().keys().all(|name| name.contains("lora_")));
+            check_model(&model, family, 1e-10, &batch(family));
+        }
+    }
+}
+
+#[test]
+fn what_has_no_gradients_by_example_is_named() {
+    let model =
+        Model::load(checkpoint("llama", 5).path(), DType::BF16, &Device::Cpu).unwrap().trainable(|_| true).unwrap();
+    let rows = [vec![3, 5, 7]];
+    let input = Input::rows(&rows).unwrap();
+    let error = model.per_sample(&input, &HookSet::new(), |logits| losses(logits, &rows)).unwrap_err().to_string();
+    assert!(error.contains("f32 or f64"), "{error}");
+
+    let model =
+        Model::load(checkpoint("llama", 5).path(), DType::F64, &Device::Cpu).unwrap().trainable(|_| true).unwrap();
+    let error = model.per_sample(&input, &HookSet::new(), |logits| Ok(logits.mean_all()?)).unwrap_err().to_string();
+    assert!(error.contains("the losses"), "{error}");
+    let first = |logits: &Tensor| Ok(logits.detach().sum(2)?.sum(1)?);
+    let error = model.per_sample(&input, &HookSet::new(), first).unwrap_err().to_string();
+    assert!(error.contains("no gradient was recorded"), "{error}");
 }
