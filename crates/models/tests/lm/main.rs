@@ -17,6 +17,7 @@ mod hooks;
 #[path = "../../examples/induction.rs"]
 #[expect(dead_code, reason = "the example's own main")]
 mod induction;
+mod linear;
 mod loading;
 mod mutations;
 mod names;
@@ -24,6 +25,7 @@ mod ops;
 mod parity;
 mod prefix;
 mod saving;
+mod tape;
 mod text;
 #[cfg(feature = "cli")]
 mod text_command;
