@@ -35,6 +35,11 @@ impl Answer {
         self
     }
 
+    /// Nothing more: the command has written its lines to stdout itself.
+    pub fn printed() -> Self {
+        Self { json: Value::Null, text: String::new(), exit: Exit::Done }
+    }
+
     /// Text that is the same in both formats' place (`completions`, `--dry-run`): JSON carries it under `text`.
     pub fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -63,6 +68,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn print(answer: &Answer, format: Format) -> ExitCode {
     let written = match format {
         Format::Text => write_line(&answer.text),
+        Format::Json if answer.json.is_null() => Ok(()),
         Format::Json => write_line(&answer.json.to_string()),
     };
     match written {

@@ -171,49 +171,6 @@ pub enum Error {
         /// The model's positions.
         max: usize,
     },
-    /// A label that is no token.
-    #[error(
-        "the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)"
-    )]
-    TokenLabel {
-        /// The row.
-        row: usize,
-        /// Its column.
-        column: usize,
-        /// The label.
-        label: i64,
-        /// Size of the vocabulary.
-        vocab: usize,
-    },
-    /// A batch in which nothing is to be learnt.
-    #[error("no column of the batch has a label")]
-    NoLabel,
-    /// Training without a trainable parameter.
-    #[error("no parameter of the model is trainable; it has {}", names.join(", "))]
-    Frozen {
-        /// Its parameters.
-        names: Vec<String>,
-    },
-    /// A loss or gradient that is no number.
-    #[error("step {step}: loss or gradient is not finite; lower the learning rate")]
-    Diverged {
-        /// The step.
-        step: u64,
-    },
-    /// A run that was asked to stop.
-    #[error("interrupted after step {step}{}", if *saved { "; go on with --resume" } else { "" })]
-    Interrupted {
-        /// Steps done.
-        step: u64,
-        /// Whether a checkpoint was written.
-        saved: bool,
-    },
-    /// Optimiser or run folder failed.
-    #[error(transparent)]
-    Train(#[from] ashlar_train::Error),
-    /// A data set can't be read.
-    #[error(transparent)]
-    Data(#[from] ashlar_data::Error),
     /// A setting outside its range.
     #[error("{name} = {found}: it must be {expected}")]
     Setting {
@@ -225,12 +182,16 @@ pub enum Error {
         expected: String,
     },
     /// Logits that are no numbers.
-    #[error("row {row}, new token {step}: the logits are not finite; the weights or an edit make the model overflow")]
+    #[error(
+        "row {row}, new token {step}: the logits are not finite; the first that isn't is {at}: the weights or an edit make the model overflow"
+    )]
     NonFinite {
         /// The row.
         row: usize,
         /// The new token.
         step: usize,
+        /// The first residual that isn't finite.
+        at: String,
     },
     /// A hook point that the model doesn't have.
     #[error("{point}: this model of {layers} layers has no such site; its sites are {}", known.join(", "))]
@@ -258,31 +219,9 @@ pub enum Error {
         /// What the hook returned.
         found: Vec<usize>,
     },
-    /// Something stands where a folder is to be written.
-    #[error("{}: there is something already; name a new folder", path.display())]
-    Taken {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A specification that no `config.json` of its family can say.
-    #[error(
-        "no config.json of the family {family} means this model: its layers, windows or biases are none that the family has"
-    )]
-    NoConfig {
-        /// `model_type`.
-        family: &'static str,
-    },
-    /// A weight too large for half precision.
-    #[error("{name} holds {value}, which is infinite in f16; save as bf16 or f32")]
-    Overflow {
-        /// The tensor.
-        name: String,
-        /// The value.
-        value: f64,
-    },
     /// A tokenizer's file, or one beside it, that can't be used.
     #[error("{}: {problem}; {remedy}", path.display())]
-    Tokenizer {
+    TokenizerFile {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -330,6 +269,40 @@ pub enum Error {
     ChatRefused {
         /// The template's words.
         message: String,
+    },
+    /// Text where there is no tokenizer.
+    #[error("there is no tokenizer.json: give token ids, or add the tokenizer's files to the folder")]
+    NoTokenizer,
+    /// A prompt without tokens, and no token that begins a text.
+    #[error("a prompt has no token, and the tokenizer names neither bos_token nor eos_token to stand for that")]
+    NoToken,
+    /// Something that this model can't be asked for.
+    #[error("this model doesn't give {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Something stands where a folder is to be written.
+    #[error("{}: there is something already; name a new folder", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A specification that no `config.json` of its family can say.
+    #[error(
+        "no config.json of the family {family} means this model: its layers, windows or biases are none that the family has"
+    )]
+    NoConfig {
+        /// `model_type`.
+        family: &'static str,
+    },
+    /// A weight too large for half precision.
+    #[error("{name} holds {value}, which is infinite in f16; save as bf16 or f32")]
+    Overflow {
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f64,
     },
     /// No adapter where one was expected.
     #[error("{}: no such file; an adapter's folder has adapter_config.json and adapter_model.safetensors (pickled .bin files are never read)", path.display())]
@@ -410,25 +383,82 @@ pub enum Error {
         /// What it returned.
         found: Vec<usize>,
     },
+    /// A label that is no token.
+    #[error(
+        "the label of column {column} of row {row} is {label}, but the vocabulary has {vocab} ids (−100 is no label)"
+    )]
+    TokenLabel {
+        /// The row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The label.
+        label: i64,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A batch in which nothing is to be learnt.
+    #[error("no column of the batch has a label")]
+    NoLabel,
+    /// Training without a trainable parameter.
+    #[error("no parameter of the model is trainable; it has {}", names.join(", "))]
+    Frozen {
+        /// Its parameters.
+        names: Vec<String>,
+    },
+    /// A loss or gradient that is no number.
+    #[error("step {step}: loss or gradient is not finite; lower the learning rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+    },
+    /// A run that was asked to stop.
+    #[error("interrupted after step {step}{}", if *saved { "; go on with --resume" } else { "" })]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+        /// Whether a checkpoint was written.
+        saved: bool,
+    },
+    /// Optimiser or run folder failed.
+    #[error(transparent)]
+    Train(#[from] ashlar_train::Error),
+    /// A data set can't be read.
+    #[error(transparent)]
+    Data(#[from] ashlar_data::Error),
+    /// A tokenizer's file, or one beside it, that can't be used.
+    #[error("{}: {problem}; {remedy}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 impl Error {
+    /// The same error where the batch begins with row `first` of the whole.
+    #[must_use]
+    pub(crate) fn in_row(mut self, first: usize) -> Self {
+        if let Self::EmptyRow { row }
+        | Self::TokenId { row, .. }
+        | Self::TooLong { row, .. }
+        | Self::NonFinite { row, .. } = &mut self
+        {
+            *row += first;
+        }
+        self
+    }
+
     /// Whether the input or the usage is wrong (exit code 2) rather than the run (exit code 1).
     #[must_use]
     pub fn is_input(&self) -> bool {
-        match self {
-            Self::Train(error) => error.is_input(),
-            Self::Data(error) => error.is_input(),
-            Self::Io { .. }
-            | Self::Candle(_)
-            | Self::NonFinite { .. }
-            | Self::Diverged { .. }
-            | Self::Interrupted { .. } => false,
-            _ => true,
-        }
+        !matches!(self, Self::Io { .. } | Self::Candle(_) | Self::NonFinite { .. })
     }
 }
 

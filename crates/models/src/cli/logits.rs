@@ -53,7 +53,7 @@ pub(super) fn run(args: &LogitsArgs) -> Result<Answer, Failure> {
     Ok(Answer::new(json, text))
 }
 
-fn parse(row: usize, text: &str) -> Result<Vec<u32>, Failure> {
+pub(super) fn parse(row: usize, text: &str) -> Result<Vec<u32>, Failure> {
     let id = |(index, text): (usize, &str)| {
         text.trim().parse().map_err(|_| {
             Failure::usage(format!("--token-ids, row {row}: entry {index} is {text:?}, not a token id"))

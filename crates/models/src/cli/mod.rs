@@ -1,8 +1,13 @@
 //! The command line: `ashlar models …` and the binary `ashlar-models`.
 
+mod capture;
 mod convert;
+mod generate;
 mod inspect;
 mod logits;
+mod prompts;
+mod rows;
+mod score;
 mod train;
 mod verify;
 
@@ -19,7 +24,7 @@ pub use train::STAGES;
 
 use crate::lm::Model;
 
-/// Language models: look into checkpoints, compute logits, compare with a reference.
+/// Language models: look into checkpoints, generate, score, compute logits, compare with a reference.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Say what a checkpoint is: family, shapes, experts, windows, hook points.
@@ -28,6 +33,15 @@ pub enum Command {
     /// Write the logits of token ids at all positions.
     #[command(after_help = logits::EXAMPLE)]
     Logits(logits::LogitsArgs),
+    /// Continue prompts.
+    #[command(after_help = generate::EXAMPLE)]
+    Generate(Box<generate::GenerateArgs>),
+    /// Log-likelihood and perplexity of texts.
+    #[command(after_help = score::EXAMPLE)]
+    Score(score::ScoreArgs),
+    /// Write activations at named sites and tokens.
+    #[command(after_help = capture::EXAMPLE)]
+    Capture(capture::CaptureArgs),
     /// Train a model on a text, from scratch or from a checkpoint.
     #[command(after_help = train::EXAMPLE)]
     Train(Box<train::TrainArgs>),
@@ -72,7 +86,18 @@ impl Precision {
     }
 }
 
+/// From which side a row that is too long is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TruncateArg {
+    /// Its start is left out.
+    Left,
+}
+
 impl LoadArgs {
+    fn folder(&self) -> &Path {
+        &self.path
+    }
+
     fn load(&self) -> Result<Model, Failure> {
         load_model(&self.path, self.dtype.dtype(), &Device::Cpu, &self.adapter)
     }
@@ -94,10 +119,13 @@ fn load_model(path: &Path, dtype: DType, device: &Device, adapters: &[PathBuf]) 
 ///
 /// # Errors
 /// With the exit code that the command asks for.
-pub fn run(command: &Command, _global: &GlobalArgs) -> Result<Answer, Failure> {
+pub fn run(command: &Command, global: &GlobalArgs) -> Result<Answer, Failure> {
     match command {
         Command::Inspect(args) => inspect::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Generate(args) => generate::run(args, global),
+        Command::Score(args) => score::run(args),
+        Command::Capture(args) => capture::run(args),
         Command::Train(args) => train::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Convert(args) => convert::run(args),

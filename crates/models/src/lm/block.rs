@@ -54,7 +54,14 @@ impl Linear {
 
     /// Several projections of one x.
     pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())))
+        if all.iter().all(|linear| linear.lora.is_empty()) {
+            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
+        }
+        let mut results = all.map(|_| x.clone());
+        for (result, linear) in results.iter_mut().zip(all) {
+            *result = linear.forward(x, pass)?;
+        }
+        Ok(results)
     }
 }
 

@@ -64,7 +64,7 @@ impl KvCache {
         }
         for (row, ids) in self.real.iter_mut().zip(&mut self.ids) {
             row.truncate(columns);
-            ids.truncate(row.iter().filter(|&&real| real).count());
+            ids.truncate(tokens(row));
         }
     }
 
@@ -101,6 +101,47 @@ impl KvCache {
         self.real = real;
     }
 
+    /// From a cache of one row, one of `kept.len()` rows: row b has the first `kept[b]` columns, moved to the right end.
+    ///
+    /// # Errors
+    /// Where the cache has another number of rows or fewer columns.
+    pub fn broadcast(&self, kept: &[usize]) -> Result<Self> {
+        crate::error::same_length("the cache's batch", 1, self.real.len())?;
+        let columns = self.len();
+        if let Some(&more) = kept.iter().find(|&&kept| kept > columns) {
+            return Err(Error::Length { what: "the cache", expected: more, found: columns });
+        }
+        let rows = |x: &Tensor, len: usize| -> Result<Tensor> {
+            let all = x.narrow(2, 0, len)?;
+            let row = |&kept: &usize| padded(&all.narrow(2, 0, kept.min(len))?, len - kept.min(len));
+            Ok(Tensor::cat(&kept.iter().map(row).collect::<Result<Vec<_>>>()?, 0)?.copy()?)
+        };
+        let layer = |l: &Layer| Ok(Layer { k: rows(&l.k, l.len)?, v: rows(&l.v, l.len)?, len: l.len });
+        let real = |&kept: &usize| [vec![false; columns - kept], self.real[0][..kept].to_vec()].concat();
+        Ok(Self {
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            real: kept.iter().map(real).collect(),
+            prompt: vec![self.prompt[0]; kept.len()],
+            ids: kept.iter().map(|&kept| self.ids[0][..tokens(&self.real[0][..kept])].to_vec()).collect(),
+        })
+    }
+
+    /// Adds columns of padding on the left.
+    ///
+    /// # Errors
+    /// Where candle can't.
+    pub fn pad_left(&mut self, columns: usize) -> Result<()> {
+        for layer in &mut self.layers {
+            layer.k = padded(&layer.k.narrow(2, 0, layer.len)?, columns)?;
+            layer.v = padded(&layer.v.narrow(2, 0, layer.len)?, columns)?;
+            layer.len += columns;
+        }
+        for row in &mut self.real {
+            *row = [vec![false; columns], std::mem::take(row)].concat();
+        }
+        Ok(())
+    }
+
     /// Appends a layer's new keys and values [B, Hkv, T, hd] and returns all of them.
     pub(super) fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (batch, heads, new, hd) = k.dims4()?;
@@ -125,4 +166,15 @@ impl KvCache {
         let entry = &self.layers[layer];
         Ok((entry.k.narrow(2, 0, entry.len)?, entry.v.narrow(2, 0, entry.len)?))
     }
+}
+
+fn tokens(real: &[bool]) -> usize {
+    real.iter().filter(|&&real| real).count()
+}
+
+/// Keys or values [B, Hkv, T, hd] with columns of zeros on the left.
+fn padded(x: &Tensor, columns: usize) -> Result<Tensor> {
+    let (batch, heads, _, hd) = x.dims4()?;
+    let pad = Tensor::zeros((batch, heads, columns, hd), x.dtype(), x.device())?;
+    Ok(Tensor::cat(&[&pad, &x.contiguous()?], 2)?)
 }

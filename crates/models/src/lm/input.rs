@@ -75,6 +75,12 @@ impl Input {
         Ok(self)
     }
 
+    /// One column: the next token of each row, padding where there is none.
+    pub(super) fn step(next: &[Option<u32>], rows: Vec<usize>) -> Self {
+        let ids = next.iter().map(|id| vec![id.unwrap_or(0)]).collect();
+        Self { ids, real: next.iter().map(|id| vec![id.is_some()]).collect(), rows }
+    }
+
     /// Rows, B.
     pub fn batch(&self) -> usize {
         self.ids.len()
@@ -122,6 +128,18 @@ impl Input {
     /// Row by row, whether a column is a token.
     pub fn is_token(&self) -> impl Iterator<Item = bool> + '_ {
         self.real.iter().flatten().copied()
+    }
+
+    /// Whether a model can read it from its start.
+    ///
+    /// # Errors
+    /// Ids outside the vocabulary and rows longer than the model reads, by the row's id.
+    pub fn fits(&self, spec: &ModelSpec) -> Result<()> {
+        self.check(spec, &[]).map_err(|error| match error {
+            Error::TokenId { row, column, id, vocab } => Error::TokenId { row: self.rows[row], column, id, vocab },
+            Error::TooLong { row, found, max } => Error::TooLong { row: self.rows[row], found, max },
+            other => other,
+        })
     }
 
     /// Ids in range, rows not longer than the model reads; `past` as in [`Self::positions`].

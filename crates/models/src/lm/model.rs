@@ -109,7 +109,15 @@ impl Model {
     /// Where a parameter is missing.
     pub fn frozen(&self) -> Result<Self> {
         let params = self.params.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
-        self.rebuilt(params, &self.adapters)
+        let mut model = self.rebuilt(params, &self.adapters)?;
+        if !self.vars.is_empty() {
+            // Norms computed now would not see those changes.
+            for linear in model.linears_mut() {
+                linear.lora.iter_mut().for_each(Lora::forget_norms);
+            }
+            model.head_lora.iter_mut().for_each(Lora::forget_norms);
+        }
+        Ok(model)
     }
 
     /// The trainable parameters.

@@ -60,6 +60,9 @@ impl Recompute {
 
     /// The block's output [B, T, d].
     pub(super) fn block(&self, kept: &Arc<KeptPass>, x: &Tensor, l: usize) -> Result<Tensor> {
+        // Without a variable below it, the tape would leave the block out, and its parameters without gradients.
+        let untracked = if x.track_op() { None } else { Some(Var::from_tensor(&x.detach())?) };
+        let x = untracked.as_ref().map_or(x, Var::as_tensor);
         let op = BlockOp { l, kept: kept.clone(), left: self.clone(), out: Mutex::new(None) };
         let (y, router) = op.run(&x.detach())?;
         let (len, shape) = (y.elem_count(), y.shape().clone());

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use ashlar_models::{
     Error,
-    lm::{AdapterSpec, Dropout, HookPoint, HookSet, InitA, Input, Model, PassOptions, SaveOptions, Site, Targets},
+    lm::{
+        AdapterSpec, Batch, Dropout, HookPoint, HookSet, InitA, Input, LossOptions, Model, PassOptions, Recompute,
+        SaveOptions, Site, Targets,
+    },
 };
 use candle_core::{D, DType, Device, Tensor};
 use serde_json::{Value, json};
@@ -313,6 +316,17 @@ fn dropout_drops_the_adapters_input_and_nothing_else() {
         }
         assert!(distance(&one, &logits(&model, &rows)) > 0.1);
     }
+    // Both terms of DoRA see the dropped input: with B = 0 the one of the base weight is left.
+    let mut case = case("dora");
+    case.config["lora_dropout"] = json!(0.4);
+    for (name, x) in &mut case.tensors {
+        if name.ends_with("lora_B.weight") {
+            *x = x.zeros_like().unwrap();
+        }
+    }
+    let model = base(&case.family, DType::F64).load_adapter(folder(&case.config, &case.tensors).path()).unwrap();
+    let options = PassOptions { dropout: Some(Dropout { seed: 1, step: 1 }), ..PassOptions::default() };
+    assert!(distance(&logits_with(&model, &rows(&case), &options), &logits(&model, &rows(&case))) > 0.1);
     // The mean over masks of a linear layer's output is the undropped output: one projection, read before the norm.
     let (case, _) = adapted("lora", DType::F64);
     let mut config = case.config.clone();
@@ -361,6 +375,44 @@ fn adapters_add_up_in_any_number() {
     assert_eq!(three.adapter_params().len(), 3);
     assert_eq!(three.vars().len(), 4);
     assert_eq!(distance(&logits(&three, &rows), &logits(&two, &rows)), 0.0);
+}
+
+/// Blocks that are computed again in the backward pass give the same gradients, the first one's too, below which nothing is
+/// trained; and the same masks.
+#[test]
+fn recomputed_blocks() {
+    for name in ["lora", "dora", "experts"] {
+        let mut case = case(name);
+        let dropout = name != "experts";
+        case.config["lora_dropout"] = json!(if dropout { 0.3 } else { 0.0 });
+        let model = base(&case.family, DType::F32).load_adapter(folder(&case.config, &case.tensors).path()).unwrap();
+        let model = model.trainable(|name| name.contains("lora_")).unwrap();
+        let batch = Batch::stream(&rows(&case)[..1]).unwrap();
+        let gradients = |recompute: Option<Recompute>| {
+            let pass = PassOptions { recompute, dropout: Some(Dropout { seed: 1, step: 2 }), ..PassOptions::default() };
+            let loss = model.loss_with(&batch, &HookSet::new(), &LossOptions::default(), &pass).unwrap();
+            loss.backward(&model).unwrap()
+        };
+        let (plain, again) = (gradients(None), gradients(Some(Recompute::new())));
+        for param in model.vars().keys() {
+            let (a, b) = (plain.get(param), again.get(param));
+            let (Some(a), Some(b)) = (a, b) else { panic!("{name}: {param} {} {}", a.is_some(), b.is_some()) };
+            assert!(distance(a, b) <= 1e-6 * largest(a), "{name}: {param}");
+        }
+    }
+}
+
+/// A frozen copy sees what training does.
+#[test]
+fn frozen_copies_see_the_variables() {
+    let (case, model) = adapted("dora", DType::F64);
+    let model = model.trainable(|name| name.contains("lora_")).unwrap();
+    let frozen = model.frozen().unwrap();
+    for var in model.vars().values() {
+        var.set(&(var.as_tensor() * 1.5).unwrap()).unwrap();
+    }
+    assert!(frozen.vars().is_empty());
+    assert_eq!(distance(&logits(&frozen, &rows(&case)), &logits(&model, &rows(&case))), 0.0);
 }
 
 /// transformers 4 has a module an expert; its adapters read the same numbers from other names.

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, fixture, rows};
 
-fn models(args: &[&str]) -> (i32, String, String) {
+pub fn models(args: &[&str]) -> (i32, String, String) {
     let output = Command::cargo_bin("ashlar-models").unwrap().args(args).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-fn json(args: &[&str]) -> Value {
+pub fn json(args: &[&str]) -> Value {
     let (code, stdout, stderr) = models(&[args, &["--format", "json"]].concat());
     assert_eq!(code, 0, "{stderr}");
     serde_json::from_str(&stdout).unwrap()

@@ -1,4 +1,6 @@
-use ashlar_models::lm::{Finish, GenConfig, Generation, HookSet, Model, Sampler};
+use ashlar_models::lm::{
+    Coef, Edit, Finish, FirstToken, GenConfig, Generation, HookPoint, HookSet, Model, Prompts, Sampler, Site,
+};
 use candle_core::{DType, Device};
 
 use crate::checkpoint::{FAMILIES, checkpoint, expected, rows};
@@ -44,9 +46,17 @@ fn a_rows_sample_does_not_depend_on_its_batch() {
             lengths.iter().any(|n| *n != lengths[0]),
             "{family}: all rows have {lengths:?} tokens: this tests nothing"
         );
-        // Row 0 of a batch of one is row 0 here; the others move.
-        let alone = generate(&model, &prompts[..1], &config);
-        assert_eq!(alone[0].tokens, together[0].tokens, "{family}");
+        for row in 0..prompts.len() {
+            let batch = Prompts::new(&prompts[row..=row]).as_rows(vec![row]).unwrap();
+            let alone = model.generate_batch(&batch, std::slice::from_ref(&config), &HookSet::new(), &mut |_| true);
+            let alone = &alone.unwrap()[0];
+            assert_eq!((&alone.tokens, alone.finish), (&together[row].tokens, together[row].finish), "{family} {row}");
+        }
+        // Another name is another stream.
+        let batch = Prompts::new(&prompts[..1]).as_rows(vec![5]).unwrap();
+        let moved =
+            model.generate_batch(&batch, std::slice::from_ref(&config), &HookSet::new(), &mut |_| true).unwrap();
+        assert_ne!(moved[0].tokens, together[0].tokens, "{family}");
         let other = generate(&model, &prompts, &GenConfig { seed: 8, ..config.clone() });
         assert_ne!(other[0].tokens, together[0].tokens, "{family}");
     }
@@ -73,7 +83,12 @@ fn log_probabilities_are_the_models_own() {
 fn the_first_token_can_be_constrained_and_rows_stopped() {
     let model = load("qwen3");
     let prompts = rows(&expected("qwen3"));
-    let config = GenConfig { max_new: 5, first_token: vec![11, 60], eos: Some(Vec::new()), ..GenConfig::default() };
+    let config = GenConfig {
+        max_new: 5,
+        first_token: FirstToken::OneOf(vec![11, 60]),
+        eos: Some(Vec::new()),
+        ..GenConfig::default()
+    };
     for generation in generate(&model, &prompts, &config) {
         assert!([11, 60].contains(&generation.tokens[0]), "{generation:?}");
     }
@@ -95,9 +110,75 @@ fn wrong_settings() {
     };
     let prompt = vec![vec![3, 4]];
     fails(GenConfig { max_new: 0, ..GenConfig::default() }, &prompt, "max_new");
-    fails(GenConfig { first_token: vec![97], ..GenConfig::default() }, &prompt, "first_token");
+    fails(GenConfig { first_token: FirstToken::OneOf(vec![97]), ..GenConfig::default() }, &prompt, "first_token");
+    fails(GenConfig { first_token: FirstToken::OneOf(Vec::new()), ..GenConfig::default() }, &prompt, "first_token");
+    fails(GenConfig { first_token: FirstToken::Force(vec![97]), ..GenConfig::default() }, &prompt, "first_token");
+    fails(GenConfig { logprobs: 98, ..GenConfig::default() }, &prompt, "logprobs");
+    fails(GenConfig { stop: vec!["x".to_owned()], ..GenConfig::default() }, &prompt, "stop");
     fails(GenConfig::default(), &[vec![3], Vec::new()], "row 1 has no token");
     fails(GenConfig::default(), &[vec![3; 65]], "65 tokens");
     let forbid = Sampler { bias: (0..97).map(|id| (id, f32::NEG_INFINITY)).collect(), ..Sampler::greedy() };
     fails(GenConfig { sampler: forbid, ..GenConfig::default() }, &prompt, "every token forbidden");
+}
+
+#[test]
+fn first_tokens_biased_and_forced() {
+    let model = load("olmo2");
+    let prompts = rows(&expected("olmo2"));
+    let with = |first_token| {
+        let config = GenConfig { max_new: 4, first_token, eos: Some(Vec::new()), ..GenConfig::default() };
+        generate(&model, &prompts, &config)
+    };
+    let free = with(FirstToken::Free);
+    for generation in with(FirstToken::Bias(vec![(70, 1e4)])) {
+        assert_eq!(generation.tokens[0], 70);
+        // The bias is no part of the model's own distribution, and no later token has it.
+        assert!(generation.logprobs[0] < -0.01 && generation.sampled_logprobs[0] > -0.01, "{generation:?}");
+        assert!(generation.tokens[1..].iter().any(|&token| token != 70), "{generation:?}");
+    }
+    let forbidden = with(FirstToken::Bias(vec![(free[0].tokens[0], f32::NEG_INFINITY)]));
+    assert_ne!(forbidden[0].tokens[0], free[0].tokens[0]);
+    for (row, generation) in with(FirstToken::Force(vec![5, 6, 7])).into_iter().enumerate() {
+        assert_eq!(generation.tokens[..3], [5, 6, 7]);
+        // What follows is what follows a prompt that ends with these.
+        let longer = [prompts[row].as_slice(), &[5, 6, 7]].concat();
+        let config = GenConfig { max_new: 1, eos: Some(Vec::new()), ..GenConfig::default() };
+        assert_eq!(generation.tokens[3], generate(&model, &[longer], &config)[0].tokens[0]);
+    }
+}
+
+#[test]
+fn settings_of_each_row_and_the_most_likely_tokens() {
+    let model = load("llama");
+    let prompts = rows(&expected("llama"));
+    let greedy = GenConfig { max_new: 5, eos: Some(Vec::new()), logprobs: 4, ..GenConfig::default() };
+    let drawn = GenConfig { max_new: 9, sampler: Sampler::at(3.0), logprobs: 0, ..greedy.clone() };
+    let configs = [greedy.clone(), drawn.clone(), greedy.clone()];
+    let mixed = model.generate_batch(&Prompts::new(&prompts), &configs, &HookSet::new(), &mut |_| true).unwrap();
+    assert_eq!(mixed[0], generate(&model, &prompts, &greedy)[0]);
+    assert_eq!(mixed[1].tokens, generate(&model, &prompts, &drawn)[1].tokens);
+    assert_eq!((mixed[1].tokens.len(), mixed[1].top.len()), (9, 0));
+    for (t, top) in mixed[0].top.iter().enumerate() {
+        assert_eq!((top.len(), top[0]), (4, (mixed[0].tokens[t], mixed[0].logprobs[t])));
+        assert!(top.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+        assert!((mixed[0].sampled_logprobs[t] - mixed[0].logprobs[t]).abs() < 1e-6);
+    }
+    assert!(model.generate_batch(&Prompts::new(&prompts), &configs[..2], &HookSet::new(), &mut |_| true).is_err());
+}
+
+#[test]
+fn numbers_that_overflow_are_traced_to_their_layer() {
+    let model = load("qwen2");
+    let prompts = rows(&expected("qwen2"));
+    let spec = model.spec();
+    let v = candle_core::Tensor::full(f32::INFINITY, spec.d_model, &Device::Cpu).unwrap();
+    let point = HookPoint::of(1, Site::MlpOut);
+    let edit = Edit::Add { v, coef: Coef::Abs(1.0) }.everywhere();
+    let hooks = HookSet::new().on(spec, point, edit).unwrap();
+    let error = model.generate(&prompts, &GenConfig::default(), &hooks, &mut |_| true).unwrap_err();
+    assert!(!error.is_input());
+    assert!(
+        error.to_string().contains("row 0, new token 0") && error.to_string().contains("blocks.1.hook_resid_post"),
+        "{error}"
+    );
 }

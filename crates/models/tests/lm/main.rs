@@ -4,19 +4,30 @@
 
 mod adapter_files;
 mod adapters;
+#[cfg(feature = "cli")]
+mod capture;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod command;
+#[cfg(feature = "cli")]
+mod convert;
 mod edits;
 mod generation;
+mod hooks;
 #[path = "../../examples/induction.rs"]
 #[expect(dead_code, reason = "the example's own main")]
 mod induction;
 mod loading;
 mod mutations;
+mod names;
 mod ops;
 mod parity;
+mod prefix;
 mod saving;
+mod text;
+#[cfg(feature = "cli")]
+mod text_command;
+mod text_model;
 #[cfg(feature = "cli")]
 mod train_command;
 mod training;

@@ -1,10 +1,15 @@
 //! Every mistake that implementations are known to make has to show beyond the tolerance of the parity test: else the
 //! fixtures would prove nothing.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
-use ashlar_models::lm::{Act, HookSet, Input, Model, ModelSpec, NormKind, Params, RmsWeight, RopeScaling};
-use candle_core::{DType, Device, Tensor};
+use ashlar_models::lm::{
+    Act, HookCtx, HookPoint, HookSet, Input, Model, ModelSpec, NormKind, Params, RmsWeight, RopeScaling, Site,
+};
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::checkpoint::{checkpoint, expected, rows};
 
@@ -156,4 +161,151 @@ fn experts_and_biases() {
     for (family, end) in [("qwen2", "q_proj.bias"), ("llama-tied", "up_proj.bias"), ("llama-tied", "o_proj.bias")] {
         shows(family, "bias dropped", |_, params| edit(params, end, |x| x.zeros_like().unwrap()));
     }
+}
+
+/// Distance of a family's logits from the reference, hooks standing where code would be wrong.
+fn off_hooked(family: &str, mutate: impl Fn(&mut ModelSpec, &mut Params), hooks: impl Fn(&Model) -> HookSet) -> f64 {
+    let model = Model::load(checkpoint(family, 5).path(), DType::F64, &Device::Cpu).unwrap();
+    let (mut spec, mut params) = (model.spec().clone(), model.params().clone());
+    mutate(&mut spec, &mut params);
+    let hooks = hooks(&model);
+    let model = Model::from_params(spec, params).unwrap();
+    let expected = expected(family);
+    // All rows together, padded on the left: hooks see each row's padding.
+    let input = Input::rows(&rows(&expected)).unwrap();
+    let logits = model.forward(&input, None, &hooks).unwrap();
+    let (columns, lengths) = (input.columns(), input.lengths());
+    let real: Vec<Tensor> = (0..lengths.len())
+        .map(|b| logits.get(b).unwrap().narrow(0, columns - lengths[b], lengths[b]).unwrap())
+        .collect();
+    let reference = expected["logits"].to_dtype(DType::F64).unwrap();
+    let distance = (Tensor::cat(&real, 0).unwrap() - reference).unwrap().abs().unwrap();
+    distance.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap()
+}
+
+fn rms(x: &Tensor, eps: f64) -> Tensor {
+    let size = (x.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + eps).unwrap().sqrt().unwrap();
+    x.broadcast_div(&size).unwrap()
+}
+
+/// The weight of the norm of queries and keys after the rotation: rotating doesn't change the root mean square, so this is
+/// the whole norm after it.
+#[test]
+fn qk_norm_after_rope() {
+    let plain = |params: &mut Params| {
+        for end in ["q_norm.weight", "k_norm.weight"] {
+            edit(params, end, |w| w.ones_like().unwrap());
+        }
+    };
+    for family in ["qwen3", "qwen3_moe"] {
+        let at = |model: &Model, [q, k]: [Site; 2]| {
+            let mut hooks = HookSet::new();
+            for l in 0..model.spec().n_layers {
+                for (site, name) in [(q, "q_norm"), (k, "k_norm")] {
+                    let w = model.params()[&format!("model.layers.{l}.self_attn.{name}.weight")].clone();
+                    let hook = move |x: Tensor, _: &HookCtx| Ok(x.broadcast_mul(&w)?);
+                    hooks = hooks.on(model.spec(), HookPoint::of(l, site), hook).unwrap();
+                }
+            }
+            hooks
+        };
+        let after = off_hooked(family, |_, params| plain(params), |model| at(model, [Site::RotQ, Site::RotK]));
+        assert!(after > 2e-4, "{family}: the norm after the rotation moves no logit by more than {after:e}");
+        // The same formulation at the right place is the reference.
+        let before = off_hooked(family, |_, params| plain(params), |model| at(model, [Site::Q, Site::K]));
+        assert!(before <= 5e-5, "{family}: {before:e}");
+    }
+}
+
+/// olmoe clips after the norm of queries and keys.
+#[test]
+fn clip_before_norm() {
+    let at = |model: &Model, clip_first: bool| {
+        let spec = model.spec().clone();
+        let (c, NormKind::Rms { eps, .. }) = (spec.clip_qkv.unwrap(), spec.norm) else { panic!("rms") };
+        let mut hooks = HookSet::new();
+        for l in 0..spec.n_layers {
+            let input = Arc::new(Mutex::new(None));
+            let into = input.clone();
+            let keep = move |x: Tensor, _: &HookCtx| {
+                *into.lock().unwrap() = Some(x.clone());
+                Ok(x)
+            };
+            hooks = hooks.on(&spec, HookPoint::of(l, Site::Ln1), keep).unwrap();
+            for (site, name) in [(Site::Q, "q"), (Site::K, "k")] {
+                let param =
+                    |part: &str| model.params()[&format!("model.layers.{l}.self_attn.{name}_{part}.weight")].clone();
+                let (w, norm, input) = (param("proj"), param("norm"), input.clone());
+                let hook = move |x: Tensor, _: &HookCtx| {
+                    let projected = input.lock().unwrap().clone().unwrap().broadcast_matmul(&w.t()?)?;
+                    let normed = |x: &Tensor| rms(x, eps).broadcast_mul(&norm);
+                    let y = if clip_first {
+                        normed(&projected.clamp(-c, c)?)?
+                    } else {
+                        normed(&projected)?.clamp(-c, c)?
+                    };
+                    Ok(y.reshape(x.shape())?)
+                };
+                hooks = hooks.on(&spec, HookPoint::of(l, site), hook).unwrap();
+            }
+        }
+        hooks
+    };
+    let first = off_hooked("olmoe", |_, _| (), |model| at(model, true));
+    assert!(first > 2e-4, "clip before the norm moves no logit by more than {first:e}");
+    let right = off_hooked("olmoe", |_, _| (), |model| at(model, false));
+    assert!(right <= 5e-5, "{right:e}");
+}
+
+/// Columns in place of positions: with learned positions it shows; a rotation sees differences only.
+#[test]
+fn positions_not_shifted_by_padding() {
+    let learned = off_hooked(
+        "gpt2",
+        |_, _| (),
+        |model| {
+            let table = model.params()["transformer.wpe.weight"].clone();
+            let hook = move |x: Tensor, _: &HookCtx| {
+                let columns = x.dim(1)?;
+                Ok(table.narrow(0, 0, columns)?.unsqueeze(0)?.broadcast_as(x.shape())?.contiguous()?)
+            };
+            HookSet::new().on(model.spec(), HookPoint::of(0, Site::PosEmbed), hook).unwrap()
+        },
+    );
+    assert!(learned > 2e-4, "gpt2: positions that count padding move no logit by more than {learned:e}");
+    // Queries and keys turned on by the row's padding.
+    let turned = off_hooked(
+        "olmo",
+        |_, _| (),
+        |model| {
+            let spec = model.spec().clone();
+            let half = spec.head_dim / 2;
+            let theta = spec.rope.as_ref().unwrap().theta;
+            let mut hooks = HookSet::new();
+            for l in 0..spec.n_layers {
+                for site in [Site::RotQ, Site::RotK] {
+                    let hook = move |x: Tensor, ctx: &HookCtx| {
+                        let pads: Vec<f64> =
+                            ctx.real.iter().map(|row| row.iter().filter(|&&real| !real).count() as f64).collect();
+                        let angle = |pad: f64, i: usize| pad * theta.powf(-(i as f64) / half as f64);
+                        let of = |f: fn(f64) -> f64| {
+                            let flat: Vec<f64> = pads
+                                .iter()
+                                .flat_map(|&pad| (0..half).map(move |i| f(angle(pad, i))).collect::<Vec<_>>())
+                                .collect();
+                            Tensor::from_vec(flat, (pads.len(), 1, 1, half), x.device())
+                        };
+                        let (cos, sin) = (of(f64::cos)?, of(f64::sin)?);
+                        let (a, b) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+                        let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+                        let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+                        Ok(Tensor::cat(&[first, second], 3)?)
+                    };
+                    hooks = hooks.on(&spec, HookPoint::of(l, site), hook).unwrap();
+                }
+            }
+            hooks
+        },
+    );
+    assert!(turned <= 5e-5, "olmo: {turned:e}");
 }

@@ -337,7 +337,7 @@ fn wrong_settings_are_refused() {
 /// The example at half its width: what hooks remove is what did it.
 #[test]
 fn removing_the_induction_heads_undoes_induction() {
-    assert!(crate::induction::run(250, 0, 64).unwrap());
+    assert!(crate::induction::run(220, 0, 64).unwrap());
 }
 
 /// A quarter of the run that the book reports (1.884 nats a character after 500 k tokens), with its own schedule.

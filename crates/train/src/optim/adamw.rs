@@ -52,7 +52,7 @@ pub(super) struct Step {
     /// Factor of the gradient (norm clipping).
     scale: f32,
     keep: f32,
-    step_size: f32,
+    rate: f32,
     root: f32,
     beta1: f32,
     beta2: f32,
@@ -66,7 +66,7 @@ impl Step {
         Self {
             scale,
             keep: (1.0 - f64::from(lr) * f64::from(of.weight_decay)) as f32,
-            step_size: (f64::from(lr) / (1.0 - power(of.beta1))) as f32,
+            rate: (f64::from(lr) / (1.0 - power(of.beta1))) as f32,
             root: (1.0 - power(of.beta2)).sqrt() as f32,
             beta1: of.beta1,
             beta2: of.beta2,
@@ -95,7 +95,7 @@ impl Step {
         let g = g * self.scale;
         *m += (1.0 - self.beta1) * (g - *m);
         *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-        *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.eps);
+        *w = *w * self.keep - self.rate * *m / (v.sqrt() / self.root + self.eps);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{Result, lm::forward::Pass};
 pub struct Dropout {
     /// Seed of the run.
     pub seed: u64,
-    /// The step.
+    /// The step, or the pass where a step has several.
     pub step: u64,
 }
 
@@ -170,6 +170,11 @@ impl Lora {
             self.norms = Some(self.norms(w)?);
         }
         Ok(self)
+    }
+
+    /// Back to norms that are computed in every pass.
+    pub(in crate::lm) fn forget_norms(&mut self) {
+        self.norms = None;
     }
 
     /// Norms of the rows of W + s B A, `[out]`, without gradient.

@@ -34,7 +34,7 @@ pub use self::targets::Targets;
 use self::{
     config::AdapterConfig,
     lora::Share,
-    site::{Place, Site, sites},
+    site::{Place, Site, linear_names, sites},
 };
 use super::{Family, Model, ModelSpec, load::Params, names};
 use crate::{Error, Result};
@@ -112,7 +112,11 @@ impl Model {
             return Err(Error::Setting { name: "alpha", found, expected });
         }
         let base = self.source.as_ref().map(|path| path.display().to_string());
-        let json = spec.to_json(base.as_deref(), self.spec.family == Family::Gpt2);
+        let mut json = spec.to_json(base.as_deref(), self.spec.family == Family::Gpt2);
+        if spec.targets == Targets::AllLinear {
+            // Spelt out, as PEFT saves it: on reading the word again it would add the experts of some families.
+            json.insert("target_modules".to_owned(), linear_names(&self.spec).into());
+        }
         let config = AdapterConfig::read(&Value::Object(json))?;
         let sites = sites(&self.spec, &config, false, |_| false)?;
         let mut tensors = Params::new();

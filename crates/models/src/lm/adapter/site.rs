@@ -189,6 +189,18 @@ fn no_targets(config: &AdapterConfig, modules: &[Module], parameters: &[Module])
     Error::NoTargets { wanted: wanted.join(", "), available }
 }
 
+/// Last segments of the paths of all projections but the head.
+pub(super) fn linear_names(spec: &ModelSpec) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for module in modules(spec) {
+        let name = module.path.rsplit('.').next().unwrap_or_default();
+        if matches!(module.place, Place::Linear(_)) && !module.older && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 /// Every module that can be a target, in the order of the forward pass.
 fn modules(spec: &ModelSpec) -> Vec<Module> {
     let block = names::moe(spec.family).block;

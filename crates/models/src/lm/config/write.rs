@@ -1,8 +1,8 @@
 //! [`ModelSpec`] as a `config.json`.
 //!
-//! A model that was loaded gets its own file back, with the keys that changed. One built in code, or changed since it was
-//! loaded, gets a complete file in both dialects (`rope_theta` and `rope_scaling` beside `rope_parameters`, `torch_dtype`
-//! beside `dtype`), which transformers 4 and 5 read alike. Whatever is written has been read back first: a specification
+//! A model that was loaded gets its own file back, with the keys that changed; one built in code, or changed since it was
+//! loaded, a complete file. Both speak both dialects (`rope_theta` and `rope_scaling` beside `rope_parameters`,
+//! `torch_dtype` beside `dtype`), so that transformers 4 and 5 read them alike. Whatever is written has been read back first: a specification
 //! that no file of its family can say is refused.
 
 use serde_json::{Map, Value, json};
@@ -21,13 +21,11 @@ impl ModelSpec {
     pub fn to_hf(&self, dtype: &str) -> Result<Value> {
         let mut config = self.extra.clone();
         config.insert("tie_word_embeddings".to_owned(), self.tied.into());
-        let newer = config.contains_key("dtype");
-        let older = config.contains_key("torch_dtype");
-        if newer || !older {
-            config.insert("dtype".to_owned(), dtype.into());
+        for key in ["dtype", "torch_dtype"] {
+            config.insert(key.to_owned(), dtype.into());
         }
-        if older || !newer {
-            config.insert("torch_dtype".to_owned(), dtype.into());
+        for (key, value) in self.dialects() {
+            config.entry(key).or_insert(value);
         }
         let unchanged = Value::Object(config.clone());
         if self.is_said_by(&unchanged) {
@@ -37,6 +35,18 @@ impl ModelSpec {
         config.extend(complete);
         let complete = Value::Object(config);
         if self.is_said_by(&complete) { Ok(complete) } else { Err(self.unsayable()) }
+    }
+
+    /// The keys that one major version of transformers writes and the other reads.
+    fn dialects(&self) -> Map<String, Value> {
+        let mut keys = Map::new();
+        if let Some(Value::Object(rope)) = self.rope.as_ref().map(rope) {
+            keys.extend(rope);
+        }
+        if let (Family::Qwen3Moe, Some(moe)) = (self.family, self.moe.iter().flatten().next()) {
+            keys.extend(QWEN3_EXPERTS.iter().map(|&name| (name.to_owned(), moe.experts.into())));
+        }
+        keys
     }
 
     fn unsayable(&self) -> Error {
@@ -147,10 +157,9 @@ impl ModelSpec {
     fn experts(&self, row: &FamilyRow) -> Value {
         let Some(rule) = row.moe else { return Value::Null };
         let moe = self.moe.iter().flatten().next();
-        // transformers 4 and 5 spell the number of qwen3_moe's experts differently; the other families have one name.
         let names: &[&str] = match self.family {
             Family::Mixtral => &["num_local_experts"],
-            Family::Qwen3Moe => &["num_experts", "num_local_experts"],
+            Family::Qwen3Moe => QWEN3_EXPERTS,
             _ => &["num_experts"],
         };
         let mut config = json!({ "router_aux_loss_coef": self.router_aux_coef });
@@ -174,6 +183,9 @@ impl ModelSpec {
         config
     }
 }
+
+/// What transformers 4 and 5 call the number of qwen3_moe's experts; the other families have one name.
+const QWEN3_EXPERTS: &[&str] = &["num_experts", "num_local_experts"];
 
 /// Both dialects; the older one's null says that the newer one holds.
 fn rope(rope: &RopeSpec) -> Value {

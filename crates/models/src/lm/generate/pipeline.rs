@@ -96,15 +96,8 @@ impl Sampler {
         }
     }
 
-    /// Probabilities of adjusted logits after temperature and filters; greedy puts everything on the argmax.
-    pub fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
-        if self.temperature == 0.0 {
-            let mut p = vec![0.0; logits.len()];
-            if let Some(best) = argmax(logits) {
-                p[best] = 1.0;
-            }
-            return p;
-        }
+    /// Adjusted logits after temperature and filters: −∞ where a token is left out. Not for greedy choice.
+    pub fn scores(&self, logits: &[f32]) -> Vec<f32> {
         let mut x: Vec<f32> = logits.iter().map(|&l| l / self.temperature as f32).collect();
         if let Some(k) = self.top_k.filter(|&k| k < x.len()) {
             let mut sorted = x.clone();
@@ -124,13 +117,27 @@ impl Sampler {
                 }
             }
         }
-        softmax(&x)
+        x
     }
 
-    /// Draws from adjusted logits.
-    pub fn draw(&self, logits: &[f32], rng: &mut impl Rng) -> u32 {
+    /// Probabilities of adjusted logits after temperature and filters; greedy puts everything on the argmax.
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
         if self.temperature == 0.0 {
-            return argmax(logits).unwrap_or(0) as u32;
+            let mut p = vec![0.0; logits.len()];
+            if let Some(best) = argmax(logits) {
+                p[best] = 1.0;
+            }
+            return p;
+        }
+        softmax(&self.scores(logits))
+    }
+
+    /// Chooses from adjusted logits; returns the token with its log-probability: under greedy choice that of the logits,
+    /// else that of the distribution drawn from.
+    pub fn pick(&self, logits: &[f32], rng: &mut impl Rng) -> (u32, f32) {
+        if self.temperature == 0.0 {
+            let best = argmax(logits).unwrap_or(0);
+            return (best as u32, (f64::from(logits[best]) - log_sum_exp(logits)) as f32);
         }
         let p = self.probabilities(logits);
         let mut left = rng.random::<f64>() * p.iter().map(|&p| f64::from(p)).sum::<f64>();
@@ -144,7 +151,7 @@ impl Sampler {
                 }
             }
         }
-        last as u32
+        (last as u32, p[last].ln())
     }
 }
 
@@ -153,12 +160,26 @@ pub(super) fn argmax(x: &[f32]) -> Option<usize> {
     (0..x.len()).filter(|&i| !x[i].is_nan()).max_by(|&a, &b| x[a].total_cmp(&x[b]).then(b.cmp(&a)))
 }
 
-/// log-softmax of a row, in f64 inside.
-pub(super) fn log_softmax(x: &[f32]) -> Vec<f32> {
+/// ln Σ exp x, summed in f64.
+pub(super) fn log_sum_exp(x: &[f32]) -> f64 {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = x.iter().map(|&l| f64::from(l - max).exp()).sum();
-    let shift = f64::from(max) + total.ln();
-    x.iter().map(|&l| (f64::from(l) - shift) as f32).collect()
+    if max == f32::NEG_INFINITY {
+        return f64::NEG_INFINITY;
+    }
+    let total: f64 = x.iter().map(|&l| f64::from((l - max).exp())).sum();
+    f64::from(max) + total.ln()
+}
+
+/// The n most likely tokens with their log-probabilities, likeliest first, ties to the lowest id.
+pub(super) fn most_likely(logits: &[f32], total: f64, n: usize) -> Vec<(u32, f32)> {
+    let mut ids: Vec<usize> = (0..logits.len()).collect();
+    let order = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
+    if n < ids.len() {
+        ids.select_nth_unstable_by(n, order);
+        ids.truncate(n);
+    }
+    ids.sort_by(order);
+    ids.into_iter().map(|id| (id as u32, (f64::from(logits[id]) - total) as f32)).collect()
 }
 
 fn softmax(x: &[f32]) -> Vec<f32> {

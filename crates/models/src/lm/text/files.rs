@@ -41,7 +41,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 pub(super) fn wrong(path: PathBuf, problem: String, remedy: &str) -> Error {
-    Error::Tokenizer { path, problem, remedy: remedy.to_owned() }
+    Error::TokenizerFile { path, problem, remedy: remedy.to_owned() }
 }
 
 /// Special tokens by role: those of `tokenizer_config.json`, then what only `special_tokens_map.json` names.

@@ -159,6 +159,8 @@ mod tests {
         let fallback = byte_fallback();
         // "A" as a byte, then a broken one: both are replaced, so "A" must not have been shown.
         assert_eq!(pieces(&fallback, &[0x41, 0xE7, 258], &[]).0, ["", "", "\u{FFFD}\u{FFFD}a", ""]);
+        // A special token shows nothing and doesn't end the run.
+        assert_eq!(pieces(&fallback, &[0x41, 263, 0xE7], &[]).0, ["", "", "", "\u{FFFD}\u{FFFD}"]);
         assert_eq!(pieces(&fallback, &[261, 0xE7, 0x8C, 0xAB, 258], &[]).0, ["the", "", "", "", "猫a", ""]);
     }
 

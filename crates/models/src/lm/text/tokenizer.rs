@@ -147,7 +147,7 @@ impl Tokenizer {
 }
 
 fn problem(path: PathBuf, problem: String) -> Error {
-    Error::Tokenizer { path, problem, remedy: REMEDY.to_owned() }
+    Error::TokenizerFile { path, problem, remedy: REMEDY.to_owned() }
 }
 
 /// The start of a text that a message repeats.

@@ -182,6 +182,17 @@ fn environment(now: Option<SystemTime>) -> Environment<'static> {
         python::Json::from_kwargs(&kwargs)?.dumps(&value)
     });
     environment.add_filter("string", |value: Jinja| python::str(&value));
+    // These take anything, as Python prints it.
+    environment.add_filter("trim", |value: Jinja, chars: Option<String>| {
+        let text = python::str(&value)?;
+        Ok::<_, minijinja::Error>(match chars {
+            Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
+            None => text.trim().to_owned(),
+        })
+    });
+    environment.add_filter("replace", |value: Jinja, from: &str, to: &str| {
+        Ok::<_, minijinja::Error>(python::str(&value)?.replace(from, to))
+    });
     // In Python texts and mappings have a length and items too.
     environment.add_test("sequence", |value: Jinja| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)

@@ -123,13 +123,10 @@ impl Json {
     /// The keywords that transformers' `tojson` takes.
     pub fn from_kwargs(kwargs: &Kwargs) -> Result<Self, Error> {
         let indent: Option<Value> = kwargs.get("indent")?;
-        let indent = match indent.filter(|indent| !indent.is_none() && !indent.is_undefined()) {
-            None => None,
-            Some(indent) => Some(match indent.as_str() {
-                Some(text) => text.to_owned(),
-                None => " ".repeat(indent.as_usize().unwrap_or(0).min(64)),
-            }),
-        };
+        let indent = indent.filter(|indent| !indent.is_none() && !indent.is_undefined()).map(|indent| {
+            let spaces = || " ".repeat(indent.as_usize().unwrap_or(0).min(64));
+            indent.as_str().map_or_else(spaces, str::to_owned)
+        });
         let separators: Option<Value> = kwargs.get("separators")?;
         let (item, key) = match separators.filter(|separators| !separators.is_none()) {
             Some(pair) => (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string()),
