@@ -13,7 +13,7 @@ fn value(x: Tensor) -> f64 {
     x.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap()
 }
 
-/// `load_balancing_loss_func` of transformers 4.57.1 and 5.23.
+/// `load_balancing_loss_func` of transformers 4.57.1 and 5.23, to the five decimals that were kept.
 #[test]
 fn load_balancing_is_that_of_transformers() {
     let (g1, g2) = (router(0.3), router(1.7));
@@ -28,7 +28,7 @@ fn load_balancing_is_that_of_transformers() {
         (&[g2], all, 2.01231),
     ] {
         let found = value(load_balancing(logits, 2, &rows).unwrap());
-        assert!((found - expected).abs() < 6e-6, "{found}, not {expected}");
+        assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
     }
 }
 
