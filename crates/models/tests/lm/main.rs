@@ -11,6 +11,7 @@ mod checkpoint;
 mod command;
 #[cfg(feature = "cli")]
 mod convert;
+mod docs;
 mod edits;
 mod generation;
 mod hooks;
