@@ -13,6 +13,9 @@ pub(crate) const CHUNK: usize = 2048;
 const LANES: usize = 64;
 /// Rows that fit are summed right after their norms, from the cache; half of a common second-level cache.
 const CACHE_BYTES: usize = 512 << 10;
+/// Chunks that pass over the rows together: shorter runs of a row leave the prefetcher behind (1.6 times slower measured
+/// with single chunks), longer ones the sum outside the cache.
+const BLOCK: usize = 16;
 /// Elements below which one thread does it all.
 const PARALLEL: usize = 1 << 16;
 
@@ -168,18 +171,22 @@ fn add_rows(
         parts.push((chunk, part));
         rest = after;
     }
-    let work = |(chunk, sum): (&Chunk, &mut [f32])| {
+    let work = |block: &mut [(&Chunk, &mut [f32])]| {
         for (row, factors) in gradients.chunks(columns).zip(factors.chunks(layers)) {
-            add_scaled(level, factors[chunk.layer], &row[chunk.start..][..chunk.len], sum);
+            for (chunk, sum) in &mut *block {
+                add_scaled(level, factors[chunk.layer], &row[chunk.start..][..chunk.len], sum);
+            }
         }
         if let Some(finish) = finish {
-            finish_chunk(level, chunk, finish, sum);
+            for (chunk, sum) in block {
+                finish_chunk(level, chunk, finish, sum);
+            }
         }
     };
     if rayon::current_num_threads() == 1 || columns < 2 * CHUNK || gradients.len().max(columns) < PARALLEL {
-        parts.into_iter().for_each(work);
+        parts.chunks_mut(BLOCK).for_each(work);
     } else {
-        parts.into_par_iter().for_each(work);
+        parts.par_chunks_mut(BLOCK).for_each(work);
     }
 }
 
