@@ -38,6 +38,7 @@ impl Linear {
 
     /// Several projections of one x.
     pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
+        // A tape records each projection by itself.
         if pass.tape.is_none() && all.iter().all(|linear| linear.lora.is_empty()) {
             return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
         }
@@ -62,19 +63,6 @@ impl Linear {
     /// The bias with its changes.
     pub fn bias(&self) -> Result<Option<Tensor>> {
         adapter::bias(&self.lora, self.b.as_ref())
-    }
-
-    /// Several projections of one x.
-    pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        // A tape records each projection by itself.
-        if pass.tape.is_none() && all.iter().all(|linear| linear.lora.is_empty()) {
-            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
-        }
-        let mut results = all.map(|_| x.clone());
-        for (result, linear) in results.iter_mut().zip(all) {
-            *result = linear.forward(x, pass)?;
-        }
-        Ok(results)
     }
 }
 
