@@ -2,7 +2,7 @@
 //!
 //! The share of an empty set is the time of one test times the sites of a pass, over the time of the pass; it is too small
 //! to be seen in a difference of two passes.
-#![allow(missing_docs)] // criterion's macros
+#![allow(missing_docs, clippy::print_stderr)] // criterion's macros; figures beside them
 
 use std::{hint::black_box, time::Instant};
 

@@ -196,7 +196,8 @@ impl Model {
             if zero.is_nan() {
                 return Err(Error::MergedWeight { name, problem: "is not finite" });
             }
-            let bias_is_new = name.ends_with(".bias") && !params.contains_key(&name);
+            let bias_is_new =
+                name.rsplit_once('.').is_some_and(|(_, part)| part == "bias") && !params.contains_key(&name);
             if bias_is_new {
                 return Err(Error::MergedWeight { name, problem: "would be a bias that the model doesn't have" });
             }
