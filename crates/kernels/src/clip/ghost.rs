@@ -305,7 +305,7 @@ pub fn embedding_weighted_sum(groups: &TokenGroups, b: &[f32], factors: &[f32], 
     Ok(())
 }
 
-/// ⟨g_embedding, g_head⟩ for each example `[N]` where both are one parameter `[V, d]`: Σₛ Σᵣ `bᵣ[tₛ]`·⟨aᵣ, eₛ⟩ with tokens t
+/// ⟨g_embedding, g_head⟩ for each example `[N]` where both are one parameter `[V, d]`: `Σₛ Σᵣ bᵣ[tₛ]·⟨aᵣ, eₛ⟩` with tokens t
 /// `[N, S]`, embedding gradients e `[N, S, d]`, head inputs a `[N, R, d]` and logit gradients b `[N, R, V]`. The squared norm
 /// of their sum is ‖g_embedding‖² + ‖g_head‖² + 2·this.
 ///

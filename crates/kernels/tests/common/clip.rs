@@ -85,7 +85,7 @@ pub fn records() -> impl Strategy<Value = Records> {
             let rows = samples * positions;
             let (a, b) = (vector(make, rows * inputs, seed), vector(Make::Normal, rows * outputs, !seed));
             let tokens = (0..rows).map(|_| (next(&mut seed) % vocabulary as u64) as u32).collect();
-            let factors = (0..samples).map(|_| if next(&mut seed) % 4 == 0 { 0.0 } else { 0.3 }).collect();
+            let factors = (0..samples).map(|_| if next(&mut seed).is_multiple_of(4) { 0.0 } else { 0.3 }).collect();
             Records { shape: LinearShape { samples, positions, inputs, outputs }, a, b, factors, tokens, vocabulary }
         },
     )

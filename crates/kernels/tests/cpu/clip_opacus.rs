@@ -26,7 +26,8 @@ fn wide(x: &[f32]) -> Vec<f64> {
 }
 
 /// One parameter of a layer: its squared norms, and how its clipped sum is made.
-type Parameter<'a> = (&'a str, Vec<f64>, Box<dyn Fn(&[f32], &mut [f32]) + 'a>);
+type Parameter<'a> = (&'a str, Vec<f64>, WeightedSum);
+type WeightedSum = Box<dyn Fn(&[f32], &mut [f32])>;
 
 /// A weight `[p, d]` and its bias.
 fn linear<'a>(shape: LinearShape, a: Vec<f32>, b: Vec<f32>) -> Vec<Parameter<'a>> {
@@ -38,9 +39,6 @@ fn linear<'a>(shape: LinearShape, a: Vec<f32>, b: Vec<f32>) -> Vec<Parameter<'a>
         channels("bias", bias, shape.outputs),
     ]
 }
-
-/// Adds weighted gradients to a sum.
-type Sum<'a> = dyn Fn(&[f32], &mut [f32]) + 'a;
 
 fn channels(name: &str, g: Vec<f32>, width: usize) -> Parameter<'_> {
     let norms = ghost::squared_norms(&g, width).unwrap();
@@ -58,7 +56,7 @@ fn parameters(case: &Value) -> Vec<Parameter<'static>> {
             let tokens: Vec<u32> = numbers(&case["a"]).iter().map(|&x| x as u32).collect();
             let groups = TokenGroups::new(&tokens, positions, vocabulary).unwrap();
             let norms = ghost::embedding_squared_norms(&groups, &b, width).unwrap();
-            let sum: Box<Sum> = Box::new(move |c, sum| ghost::embedding_weighted_sum(&groups, &b, c, sum).unwrap());
+            let sum: WeightedSum = Box::new(move |c, sum| ghost::embedding_weighted_sum(&groups, &b, c, sum).unwrap());
             vec![("weight", norms, sum)]
         }
         ("layer norm", &[_, positions, width]) => {
