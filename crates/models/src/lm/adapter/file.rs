@@ -119,7 +119,7 @@ impl Model {
             match copy_of.iter().find(|(copy, base)| copy == name && base.dims() == shape.as_slice()) {
                 Some((_, base)) => copies.push((name.clone(), (*base).clone())),
                 None => {
-                    problems.push(format!("{name}: belongs to no target of this adapter in this model ({shape:?})"))
+                    problems.push(format!("{name}: belongs to no target of this adapter in this model ({shape:?})"));
                 }
             }
         }

@@ -196,8 +196,7 @@ impl Model {
             if zero.is_nan() {
                 return Err(Error::MergedWeight { name, problem: "is not finite" });
             }
-            let bias_is_new = name.ends_with(".bias") && !params.contains_key(&name);
-            if bias_is_new {
+            if !params.contains_key(&name) {
                 return Err(Error::MergedWeight { name, problem: "would be a bias that the model doesn't have" });
             }
             params.insert(name, x);
