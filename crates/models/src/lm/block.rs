@@ -321,7 +321,6 @@ impl Block {
 
     fn attention(&self, x: &Tensor, l: usize, pass: &mut Pass) -> Result<Tensor> {
         let spec = pass.spec;
-        let (batch, t, _) = x.dims3()?;
         let [q, k, v] = self.project(x, pass)?;
         let mut q = pass.at(l, Site::Q, q)?; // [B, T, H, hd]
         let mut k = pass.at(l, Site::K, k)?; // [B, T, Hkv, hd]

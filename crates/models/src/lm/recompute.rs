@@ -68,7 +68,10 @@ impl Recompute {
         let (len, shape) = (y.elem_count(), y.shape().clone());
         let router_shape = router.as_ref().map(|router| router.shape().clone());
         *op.out.lock().unwrap_or_else(PoisonError::into_inner) = Some(joined(y.detach(), router)?.detach());
-        let out = x.contiguous()?.apply_op1(op)?;
+        // Below the first trainable parameter nothing is on the tape, and candle would record no operation: an adapter on
+        // a frozen base would get no gradient, without a word.
+        let x = if x.track_op() { x.contiguous()? } else { Var::from_tensor(x)?.as_tensor().clone() };
+        let out = x.apply_op1(op)?;
         if let Some(shape) = router_shape {
             let router = out.narrow(0, len, shape.elem_count())?.reshape(shape)?;
             self.left().routers.push(router);

@@ -11,8 +11,9 @@ fn command() -> Command {
 
 fn text(folder: &Path) -> String {
     let path = folder.join("text.txt");
-    let lines: String = (0..900).map(|i| format!("{} times {} is {}.\n", i % 9, i % 7, (i % 9) * (i % 7))).collect();
-    std::fs::write(&path, lines).unwrap();
+    let lines: Vec<String> =
+        (0..900).map(|i| format!("{} times {} is {}.\n", i % 9, i % 7, (i % 9) * (i % 7))).collect();
+    std::fs::write(&path, lines.concat()).unwrap();
     path.display().to_string()
 }
 

@@ -239,7 +239,8 @@ fn small(steps: u64) -> TrainConfig {
 }
 
 fn text() -> String {
-    (0..400).map(|i| format!("{} plus {} is {}.\n", i % 7, i % 5, i % 7 + i % 5)).collect()
+    let lines: Vec<String> = (0..400).map(|i| format!("{} plus {} is {}.\n", i % 7, i % 5, i % 7 + i % 5)).collect();
+    lines.concat()
 }
 
 #[test]

@@ -142,8 +142,9 @@ impl Learner {
     fn gradients(&self, batch: &Batch, hooks: &HookSet, draw: u64) -> Result<(LossParts, Gradients)> {
         let options = LossOptions { z_loss: self.spec.z_loss, router_z: self.spec.router_z, ..LossOptions::default() };
         let recompute = self.spec.recompute.then(Recompute::new);
-        let loss =
-            self.model.loss_with(batch, hooks, &options, &PassOptions { recompute, ..PassOptions::default() })?;
+        let dropout = self.dropout_seed.map(|seed| Dropout { seed, step: draw });
+        let pass = PassOptions { recompute, dropout, ..PassOptions::default() };
+        let loss = self.model.loss_with(batch, hooks, &options, &pass)?;
         let gradients = loss.backward(&self.model)?;
         Ok((loss.parts, gradients))
     }
