@@ -275,7 +275,9 @@ fn weigh<T: Float, const FMA: bool>(p: &mut [T], slopes: &mut [T], keys: usize, 
             *p = tanh * cap;
         }
     } else {
-        p.iter_mut().for_each(|p| *p = *p * scale);
+        for p in p.iter_mut() {
+            *p *= scale;
+        }
     }
     for (row, mask) in p.chunks_exact_mut(keys).zip(mask.chunks(work.stride)) {
         row.iter_mut().zip(mask).for_each(|(p, &mask)| *p += mask);
@@ -291,7 +293,7 @@ fn score_gradients<T: Float, const FMA: bool>(p: &[T], ds: &mut [T], slopes: &[T
         let mean = sum2(p, ds, |p, g| p * g);
         ds.iter_mut().zip(p).for_each(|(ds, &p)| *ds = p * (*ds - mean) * scale);
     }
-    ds.iter_mut().zip(slopes).for_each(|(ds, &slope)| *ds = *ds * slope);
+    ds.iter_mut().zip(slopes).for_each(|(ds, &slope)| *ds *= slope);
 }
 
 impl CustomOp3 for Attention {

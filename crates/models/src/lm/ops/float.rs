@@ -51,7 +51,7 @@ impl Float for f32 {
     /// As Cephes' `tanhf`: a polynomial near 0, elsewhere 1 − 2/(e²ˣ + 1).
     #[inline(always)]
     fn fast_tanh<const FMA: bool>(self) -> Self {
-        const TERMS: [f32; 4] = [2.063_908_9e-2, -5.373_971_5e-2, 1.333_144_3e-1, -3.333_328_2e-1];
+        const TERMS: [f32; 4] = [2.063_909e-2, -5.373_971_5e-2, 1.333_144_3e-1, -3.333_328e-1];
         let size = self.abs();
         let square = self * self;
         let mut p = -5.704_988_7e-3;

@@ -108,11 +108,15 @@ fn rows<T: Float, const FMA: bool>(x: &[T], out: &mut [T], width: usize, first: 
 pub(super) fn softmax_row<T: Float, const FMA: bool>(row: &mut [T]) {
     let max = largest(row);
     let max = if max.to_f64() == f64::NEG_INFINITY { T::default() } else { max };
-    row.iter_mut().for_each(|x| *x = (*x - max).fast_exp::<FMA>());
+    for x in row.iter_mut() {
+        *x = (*x - max).fast_exp::<FMA>();
+    }
     let total = sum(row, |x| x);
     // NaN is no zero and stays.
     let scale = if total == T::default() { total } else { T::ONE / total };
-    row.iter_mut().for_each(|x| *x = *x * scale);
+    for x in row {
+        *x *= scale;
+    }
 }
 
 #[inline(always)]

@@ -32,7 +32,7 @@ pub(super) fn part(width: usize, values: usize) -> usize {
 pub(super) fn each<T: Send>(tasks: impl IntoIterator<Item = T>, run: impl Fn(T) + Sync) {
     let mut tasks: Vec<T> = tasks.into_iter().collect();
     if tasks.len() > 1 {
-        tasks.into_par_iter().for_each(|task| run(task));
+        tasks.into_par_iter().for_each(&run);
     } else if let Some(task) = tasks.pop() {
         run(task);
     }
