@@ -188,6 +188,11 @@ inline double __longlong_as_double(long long v) { return ::simt::unpack<double>(
 // The build forbids contraction (-ffp-contract=off), as -fmad=false does for nvcc.
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float v) { return std::sqrt(v); }
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __ddiv_rn(double a, double b) { return a / b; }
+inline double __dsqrt_rn(double v) { return std::sqrt(v); }
 inline double __dmul_rn(double a, double b) { return a * b; }
 // Round half to even: the shim never leaves the default rounding mode.
 inline long long __double2ll_rn(double v) { return std::llrint(v); }

@@ -134,6 +134,22 @@ pub enum Error {
         /// The scale in use.
         scale_log2: i32,
     },
+    /// A number that can't be used.
+    #[error("{what} = {value}: {expected}")]
+    Parameter {
+        /// Which number.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// No randomness for a secure key.
+    #[error("the operating system gives no entropy for a secure key: {reason}")]
+    Entropy {
+        /// What it says.
+        reason: String,
+    },
     /// A file that can't be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -163,8 +179,13 @@ impl Error {
         match self {
             Self::Device(error) => error.is_input(),
             Self::Io { action, .. } => *action != "write",
+            Self::Entropy { .. } => false,
             _ => true,
         }
+    }
+
+    pub(crate) fn parameter(what: &'static str, value: impl ToString, expected: &'static str) -> Self {
+        Self::Parameter { what, value: value.to_string(), expected }
     }
 
     /// The same error about a named thing, where the message names one.

@@ -12,6 +12,10 @@
 //! | only which ones | [`topk::TopK::mask`] | two reads, n/8 bytes out |
 //! | a mergeable summary | [`sketch::CountSketch`] | one hash and one add a row and coordinate |
 //! | sums free of order | [`sketch::TableKind::Fixed`] | 8 bytes a cell |
+//! | clipped sums of per-example gradients | [`clip::Clipper`] | 8 bytes an element read |
+//! | their norms without them | [`clip::ghost`] | flops of a table there |
+//! | noise for private sums | [`noise::NoiseKey`] | no bytes but the output's |
+//! | exact integer noise | [`noise::DiscreteGaussian`] | |
 //! | random numbers | [`rng::stream`] | |
 //! | safetensors in and out | [`files`] | |
 //!
@@ -51,6 +55,21 @@
 //! # Ok::<(), ashlar_kernels::Error>(())
 //! ```
 //!
+//! # A private mean
+//!
+//! ```
+//! use ashlar_kernels::clip::{ClipRule, Clipper, Finish};
+//! use ashlar_kernels::noise::NoiseKey;
+//!
+//! let clipper = Clipper::new(ClipRule::Flat, 1.0, 1000)?;
+//! let gradients = vec![0.1_f32; 8 * 1000]; // [N, D]
+//! let noise = NoiseKey::secure()?.gaussian(0, 0); // parameter 0, step 0
+//! let scale = 1.1 * clipper.sensitivity() as f32; // noise multiplier times sensitivity
+//! let mut mean = vec![0.0; 1000];
+//! clipper.finish(&gradients, &mut mean, &Finish { noise, scale, divisor: 256.0 })?;
+//! # Ok::<(), ashlar_kernels::Error>(())
+//! ```
+//!
 //! # Bits
 //!
 //! Sums are in index order, products and sums rounded separately, medians in the floats' total order (−0 below +0).
@@ -64,12 +83,14 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod clip;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
 mod error;
 pub mod files;
 pub mod launch;
+pub mod noise;
 pub mod ptx;
 pub mod rng;
 pub mod simd;

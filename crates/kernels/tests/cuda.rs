@@ -8,7 +8,10 @@ use ashlar_kernels::device::{Device, DeviceInfo};
 use ashlar_kernels::launch::Runtime;
 use ashlar_kernels::require_gpu;
 use ashlar_kernels::topk::{Count, TopK};
-use common::{Make, check_sketch, check_topk, lengths, makes, selections, sketches, vector};
+use common::clip::{check_clip, check_records, clippings, records};
+use common::{
+    Make, check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -32,6 +35,40 @@ fn sketches_have_the_bits_of_the_cpu() {
     let rt = require_gpu!();
     let outcome = cases(1000).run(&sketches(), |(config, x, y, split, factor, k)| {
         check_sketch(&rt, config, &x, &y, split, factor, k);
+        Ok(())
+    });
+    outcome.expect("the CPU's bits");
+}
+
+#[test]
+fn noise_has_the_bits_of_the_cpu() {
+    let rt = require_gpu!();
+    let outcome =
+        cases(1000).run(&(noises(), lengths(), offsets(), makes(), any::<u64>()), |(noise, n, offset, make, seed)| {
+            check_noise(&rt, noise, offset, &vector(make, n, seed), 0.37, 3.7);
+            Ok(())
+        });
+    outcome.expect("the CPU's bits");
+    check_noise(
+        &rt,
+        ashlar_kernels::noise::NoiseKey::philox(1).gaussian(0, 0),
+        77,
+        &vector(Make::Normal, 10_000_019, 7),
+        1.0,
+        1.0,
+    );
+}
+
+#[test]
+fn clipping_has_the_bits_of_the_cpu() {
+    let rt = require_gpu!();
+    let outcome = cases(1000).run(&clippings(), |(clipper, g, start, finish)| {
+        check_clip(&rt, &clipper, &g, &start, finish.as_ref());
+        Ok(())
+    });
+    outcome.expect("the CPU's bits");
+    let outcome = cases(1000).run(&records(), |records| {
+        check_records(&rt, &records);
         Ok(())
     });
     outcome.expect("the CPU's bits");

@@ -12,7 +12,8 @@ use ashlar_kernels::launch::{DeviceSketch, Runtime};
 use ashlar_kernels::simt::set_order;
 use ashlar_kernels::sketch::{HashFamily, SketchConfig};
 use ashlar_kernels::topk::{Count, NanPolicy, TopK};
-use common::{check_sketch, check_topk, lengths, makes, selections, sketches, vector};
+use common::clip::{check_clip, check_records, clippings, records};
+use common::{check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector};
 use proptest::prelude::*;
 
 fn simt() -> Runtime {
@@ -35,6 +36,28 @@ proptest! {
     fn sketches_have_the_bits_of_the_cpu((config, x, y, split, factor, k) in sketches(), order: u64) {
         set_order(order % 4 * order);
         check_sketch(&simt(), config, &x, &y, split, factor, k);
+    }
+
+    #[test]
+    fn clipping_has_the_bits_of_the_cpu((clipper, g, start, finish) in clippings(), order: u64) {
+        set_order(order % 4 * order);
+        check_clip(&simt(), &clipper, &g, &start, finish.as_ref());
+    }
+
+    #[test]
+    fn ghost_norms_have_the_bits_of_the_cpu(records in records(), order: u64) {
+        set_order(order % 4 * order);
+        check_records(&simt(), &records);
+    }
+
+    #[test]
+    fn noise_has_the_bits_of_the_cpu(
+        noise in noises(), n in lengths(), offset in offsets(), make in makes(), seed: u64, order: u64,
+        scale in prop::sample::select(vec![0.0_f32, 1.0, 0.37, 1e-20, 3e20]),
+        divisor in prop::sample::select(vec![1.0_f32, 256.0, 3.7]),
+    ) {
+        set_order(order % 4 * order);
+        check_noise(&simt(), noise, offset, &vector(make, n, seed), scale, divisor);
     }
 }
 

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             var.set(&((var.as_tensor() * start)? + noise)?)?;
         }
         model.save_adapter(&out.join(kind))?;
-        let logits = |model: &Model| model.forward(&Input::rows(&[ids.clone()])?, None, &HookSet::new());
+        let logits = |model: &Model| model.forward(&Input::rows(std::slice::from_ref(&ids))?, None, &HookSet::new());
         let tensors = HashMap::from([
             ("logits", logits(&model)?),
             ("merged", logits(&model.merge()?)?),

@@ -42,6 +42,14 @@ pub enum Error {
         /// Length given.
         found: usize,
     },
+    /// A trainable parameter whose gradients can't be told apart by example.
+    #[error("no gradients by example for {name}: {reason}")]
+    Tape {
+        /// The parameter.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// A batch without examples has no mean loss.
     #[error("the batch is empty")]
     EmptyBatch,

@@ -36,6 +36,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/models/hooks.md")]
+struct HooksPage;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 mod error;

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     SparseVec,
+    clip::{ClipRule, Clipper, ghost},
+    noise::NoiseKey,
     rng::SplitMix64,
     simd,
     sketch::{CountSketch, SketchConfig},
@@ -87,9 +89,48 @@ pub(super) fn run(args: &BenchArgs) -> Result<Answer, Failure> {
         let k = (cols / 10).min(n as u64);
         measure(&format!("sketch unsketch {k} 5x{cols}"), dense, &mut || sketch.unsketch(k).map(drop))?;
     }
+    // Noise beside a fill of equal bytes; clipping beside the read of the same rows.
+    let mut out = vec![0.0_f32; n];
+    measure("noise memset", dense, &mut || {
+        black_box(&mut out[..]).fill(1.5);
+        Ok(())
+    })?;
+    let (philox, chacha) = (NoiseKey::philox(1), NoiseKey::chacha([1; 32]));
+    for (name, noise) in [
+        ("noise philox gaussian", philox.gaussian(0, 0)),
+        ("noise philox laplace", philox.laplace(0, 0)),
+        ("noise chacha20 gaussian", chacha.gaussian(0, 0)),
+        ("noise chacha20 sum of four", chacha.gaussian(0, 0).sum4()),
+    ] {
+        measure(name, dense, &mut || noise.fill(0, 1.0, &mut out))?;
+    }
+    measure("noise philox add", 2.0 * dense, &mut || philox.gaussian(0, 0).add(0, 1.0, &mut out))?;
+    measure("clip read", dense, &mut || {
+        black_box(read_sweep(&x));
+        Ok(())
+    })?;
+    // Wide rows are read twice from memory; of narrow ones the second read is the cache's.
+    for (columns, reads) in [(n / 16, 2.0), ((n / 16).min(1 << 14), 1.0)] {
+        let clipper = Clipper::new(ClipRule::Flat, 1.0, columns)?;
+        let x = &x[..n / columns * columns];
+        let mut sum = vec![0.0; columns];
+        let name = format!("clip accumulate {}x{columns}", n / columns);
+        measure(&name, reads * 4.0 * x.len() as f64, &mut || clipper.accumulate(x, &mut sum).map(drop))?;
+    }
+    // A layer of 256 x 256 over as many sequences of 128 as n elements hold.
+    let shape = ghost::LinearShape { samples: (n >> 15).min(32), positions: 128, inputs: 256, outputs: 256 };
+    if shape.samples > 0 {
+        let (a, b) = (&x[..shape.samples << 15], &e[..shape.samples << 15]);
+        for (name, method) in
+            [("clip ghost gram", ghost::NormMethod::Gram), ("clip ghost explicit", ghost::NormMethod::Explicit)]
+        {
+            let bytes = 8.0 * a.len() as f64;
+            measure(name, bytes, &mut || ghost::linear_squared_norms(shape, a, b, method).map(drop))?;
+        }
+    }
     if rows.is_empty() {
         return Err(Failure::usage(format!("no benchmark's name contains `{}`", args.filter))
-            .help("names begin with `read`, `topk` or `sketch`"));
+            .help("names begin with `read`, `topk`, `sketch`, `noise` or `clip`"));
     }
     let line = |row: &Value| {
         let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);

@@ -9,6 +9,7 @@ use crate::device::DeviceError;
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
+    impl Sealed for f64 {}
     impl Sealed for i64 {}
     impl Sealed for u8 {}
     impl Sealed for u32 {}
@@ -25,6 +26,7 @@ pub trait Element:
 {
 }
 impl Element for f32 {}
+impl Element for f64 {}
 impl Element for i64 {}
 impl Element for u8 {}
 impl Element for u32 {}

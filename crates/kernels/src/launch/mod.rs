@@ -17,6 +17,8 @@
 //! ```
 
 mod buffer;
+pub mod clip;
+mod noise;
 mod select;
 mod sketch;
 mod table;

@@ -77,6 +77,21 @@ kernels! {
         TopkWrite simt_topk_write [p U p p p p p p p p]
         TopkWriteU64 simt_topk_write_u64 [p U p p p p p p p p]
     }
+    "noise" {
+        NoiseWrite simt_noise_write [p p U U p u u u f f]
+    }
+    "clip" {
+        ClipSquares simt_clip_squares [p U U p U p]
+        ClipReduce simt_clip_reduce [p p U p]
+        ClipFactors simt_clip_factors [p U U u F p p]
+        ClipAccumulate simt_clip_accumulate [p U U p U U p p u p u u u f f]
+        ClipGram simt_clip_gram [p p U U U U p]
+        ClipExplicit simt_clip_explicit [p p U U U U p]
+        ClipLinear simt_clip_linear [p p p U U U U p]
+        ClipGroupSquares simt_clip_group_squares [p p p U U p]
+        ClipEmbedding simt_clip_embedding [p p p p p U p p p U p]
+        ClipChannels simt_clip_channels [p p U U U p]
+    }
     "sketch" {
         SketchCheckQuantised simt_sketch_check_quantised [p U F p]
         SketchCheckFixed simt_sketch_check_fixed [p U F p]

@@ -1,7 +1,10 @@
 //! Inputs that break kernels, and the checks that every back end must pass: the bits of the CPU, whatever its vector level.
 #![allow(dead_code)] // each test binary uses a part
 
+pub mod clip;
+
 use ashlar_kernels::launch::{DeviceSketch, Runtime};
+use ashlar_kernels::noise::{Noise, NoiseKey};
 use ashlar_kernels::simd::{Level, with_level};
 use ashlar_kernels::sketch::{CountSketch, SketchConfig};
 use ashlar_kernels::topk::{Count, NanPolicy, TopK, TopKStats};
@@ -274,4 +277,46 @@ pub fn sketches() -> impl Strategy<Value = (SketchConfig, Vec<f32>, Vec<f32>, us
             (config, x, y, split as usize % (n + 1), factor, 1 + k as u64 % n as u64)
         },
     )
+}
+
+/// A stream of each kind, from its number.
+pub fn noises() -> impl Strategy<Value = Noise> {
+    (any::<[u8; 32]>(), any::<(u64, u32, u32)>(), 0..6).prop_map(|(key, (seed, param, step), kind)| match kind {
+        0 => NoiseKey::philox(seed).gaussian(param, step),
+        1 => NoiseKey::philox(seed).gaussian(param, step).sum4(),
+        2 => NoiseKey::philox(seed).laplace(param, step),
+        3 => NoiseKey::chacha(key).gaussian(param, step),
+        4 => NoiseKey::chacha(key).gaussian(param, step).sum4(),
+        _ => NoiseKey::chacha(key).laplace(param, step),
+    })
+}
+
+/// Offsets at the edges of blocks, tiles and words, and any.
+pub fn offsets() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        prop::sample::select(vec![0_u64, 1, 3, 4, 15, 16, 255, 256, 4095, 4096, 4097, (1 << 34) - 5, (1 << 36) - 100]),
+        0_u64..10_000,
+        0..u64::MAX / 2,
+    ]
+}
+
+/// Noise filled in, and added to x and divided.
+pub fn check_noise(rt: &Runtime, noise: Noise, offset: u64, x: &[f32], scale: f32, divisor: f32) {
+    let filled = on_every_level(|| {
+        let mut out = vec![0.0; x.len()];
+        noise.fill(offset, scale, &mut out).expect("a scale that works");
+        bits(&out)
+    });
+    let mut out = rt.zeros(x.len()).expect("memory");
+    noise.run_fill(rt, offset, scale, &mut out).expect("a scale that works");
+    assert_eq!(bits(&out.to_vec().expect("download")), filled, "fill");
+
+    let added = on_every_level(|| {
+        let mut out = x.to_vec();
+        noise.add_and_divide(offset, scale, divisor, &mut out).expect("a scale that works");
+        bits_but_nan(&out)
+    });
+    let mut out = rt.upload(x).expect("upload");
+    noise.run_add_and_divide(rt, offset, scale, divisor, &mut out).expect("a scale that works");
+    assert_eq!(bits_but_nan(&out.to_vec().expect("download")), added, "add and divide");
 }

@@ -1,10 +1,13 @@
 //! The CPU kernels against their oracles, laws and bad inputs.
 #![allow(clippy::unwrap_used)]
 
+mod clip_laws;
+mod clip_opacus;
 #[cfg(feature = "cli")]
 mod commands;
 mod common;
 mod hostile_files;
+mod noise_laws;
 mod recall;
 mod sketch_laws;
 mod sketch_oracles;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{LoadArgs, rows::Rows};
 use crate::{
     Error,
-    lm::{CaptureSpec, HookPoint, Input, Model, Select},
+    lm::{CaptureSpec, HookPoint, Input, Model, Select, TextModel},
 };
 
 pub(super) const EXAMPLE: &str = "Example:\n  ashlar models capture ./Llama-3.2-1B --data prompts.jsonl --at \
@@ -56,7 +56,9 @@ pub(super) fn run(args: &CaptureArgs) -> Result<Answer, Failure> {
     }
     let what = CaptureSpec::parse(&args.at)?.by_token();
     let rows = args.rows.read()?;
-    let model = args.model.load()?;
+    let model = TextModel::around(args.model.load()?, args.model.folder())?;
+    let rows = rows.tokens(&model)?;
+    let model = model.model;
     let points = what.resolve(model.spec())?;
     // All of them before the first: a wrong id at the end shall not cost the work before it.
     for (row, ids) in rows.iter().enumerate() {

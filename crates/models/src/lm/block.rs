@@ -1,6 +1,6 @@
 //! One block: attention and MLP between their norms.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use super::{
     adapter::{self, Lora},
@@ -36,6 +36,19 @@ impl Linear {
         adapter::project(&self.lora, x, &self.w, self.b.as_ref(), pass)
     }
 
+    /// Several projections of one x.
+    pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
+        // A tape records each projection by itself.
+        if pass.tape.is_none() && all.iter().all(|linear| linear.lora.is_empty()) {
+            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
+        }
+        let mut results = all.map(|_| x.clone());
+        for (result, linear) in results.iter_mut().zip(all) {
+            *result = linear.forward(x, pass)?;
+        }
+        Ok(results)
+    }
+
     /// Adds a change.
     pub fn add(&mut self, change: Lora) -> Result<()> {
         self.lora.push(change.with_fixed_norms(&self.w)?);
@@ -50,18 +63,6 @@ impl Linear {
     /// The bias with its changes.
     pub fn bias(&self) -> Result<Option<Tensor>> {
         adapter::bias(&self.lora, self.b.as_ref())
-    }
-
-    /// Several projections of one x.
-    pub fn forward_all<const N: usize>(all: [&Self; N], x: &Tensor, pass: &Pass) -> Result<[Tensor; N]> {
-        if all.iter().all(|linear| linear.lora.is_empty()) {
-            return pass.ops.linears(x, all.map(|linear| (&linear.w, linear.b.as_ref())));
-        }
-        let mut results = all.map(|_| x.clone());
-        for (result, linear) in results.iter_mut().zip(all) {
-            *result = linear.forward(x, pass)?;
-        }
-        Ok(results)
     }
 }
 
@@ -90,6 +91,9 @@ impl Norm {
     }
 
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        if let Some(tape) = &pass.tape {
+            return tape.norm(pass.ops, x, [self.w.as_ref(), self.b.as_ref()], self.kind);
+        }
         match (self.kind, &self.w) {
             (NormKind::Rms { eps, weight }, Some(w)) => pass.ops.rms_norm(x, w, eps, weight),
             (NormKind::Layer { eps, .. } | NormKind::Rms { eps, .. }, w) => {
@@ -374,6 +378,10 @@ impl Block {
     fn per_head(&self, z: &Tensor, l: usize, pass: &Pass) -> Result<Tensor> {
         let hd = pass.spec.head_dim;
         let w = self.out.weight()?;
+        if pass.tape.is_some() && w.track_op() {
+            let reason = "attn.hook_result is hooked, where the weight is used head by head";
+            return Err(Error::Tape { name: self.out.name.clone(), reason });
+        }
         let of = |h: usize| pass.ops.linear(&z.narrow(2, h, 1)?.squeeze(2)?, &w.narrow(1, h * hd, hd)?, None);
         let heads = (0..pass.spec.n_heads).map(of).collect::<Result<Vec<_>>>()?;
         let sum = pass.at(l, Site::AttnResult, Tensor::stack(&heads, 2)?)?.sum(2)?;
@@ -386,9 +394,4 @@ impl Block {
 
 fn norm(norm: Option<&Norm>, x: Tensor, pass: &Pass) -> Result<Tensor> {
     norm.map_or(Ok(x.clone()), |norm| norm.forward(&x.contiguous()?, pass))
-}
-
-/// Sum of products in the wider of two dtypes, for weights that stay in f32 while rows are cast.
-pub(super) fn scaled_rows(rows: &Tensor, weight: &Tensor, dtype: DType) -> Result<Tensor> {
-    Ok(rows.to_dtype(weight.dtype())?.broadcast_mul(weight)?.to_dtype(dtype)?)
 }

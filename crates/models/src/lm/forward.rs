@@ -15,6 +15,7 @@ use super::{
     model::Model,
     ops::Ops,
     recompute::Recompute,
+    tape::Tape,
 };
 use crate::{Error, Result};
 
@@ -25,6 +26,8 @@ pub struct PassOptions {
     pub last_only: bool,
     /// Keep only each block's input and run the block again in the backward pass.
     pub recompute: Option<Recompute>,
+    /// Record what gradients of every example need, in place of the weight gradients; see [`Model::per_sample`].
+    pub tape: Option<Tape>,
     /// Dropout of adapters that have it; without this they have none.
     pub dropout: Option<Dropout>,
 }
@@ -38,6 +41,7 @@ pub(super) struct Pass<'a> {
     pub cache: Option<&'a mut KvCache>,
     /// cos and sin, [B or 1, T, 1, hd].
     pub rotation: Option<(Tensor, Tensor)>,
+    pub tape: Option<Tape>,
     pub executor: Option<&'a executor::Shared>,
     pub blocks: &'a [Block],
     /// Rows and positions, as hooks see them.
@@ -84,6 +88,7 @@ impl KeptPass {
             dropout: self.dropout,
             cache: None,
             rotation: self.rotation.clone(),
+            tape: None,
             executor: self.executor.as_ref(),
             layout: self.layout.clone(),
             masks: self.masks.clone(),
@@ -92,6 +97,22 @@ impl KeptPass {
 }
 
 impl Pass<'_> {
+    /// x Wᵀ + b, recorded where there is a tape.
+    pub fn linear(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        match &self.tape {
+            Some(tape) => tape.linear(self.ops, x, w, b),
+            None => self.ops.linear(x, w, b),
+        }
+    }
+
+    /// Rows of a table, recorded where there is a tape.
+    fn embedding(&self, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        match &self.tape {
+            Some(tape) => tape.embedding(self.ops, table, ids),
+            None => self.ops.embedding(table, ids),
+        }
+    }
+
     /// Runs the hooks of a site; without any this is one bit test.
     #[inline]
     pub fn at(&self, layer: usize, site: Site, x: Tensor) -> Result<Tensor> {
@@ -167,6 +188,7 @@ impl Model {
             hooks,
             dropout: options.dropout,
             rotation: self.rotation(&positions)?,
+            tape: options.tape.clone(),
             masks: windows.into_iter().map(mask).collect::<Result<_>>()?,
             executor: self.executor.as_ref(),
             blocks: &self.blocks,
@@ -174,8 +196,11 @@ impl Model {
             cache,
         };
 
+        if let Some(tape) = &pass.tape {
+            tape.start(input.batch(), input.columns())?;
+        }
         let ids = input.tensor(device)?.flatten_all()?;
-        let mut x = self.ops.embedding(&self.embedding, &ids)?;
+        let mut x = pass.embedding(&self.embedding, &ids)?;
         for change in &self.table_lora {
             x = (x + change.rows(&ids, &pass)?)?;
         }
@@ -188,11 +213,11 @@ impl Model {
         if let Some(table) = &self.positions {
             let flat: Vec<u32> = pass.layout.positions.iter().flatten().copied().collect();
             let n = flat.len();
-            let at = table.index_select(&Tensor::from_vec(flat, n, device)?, 0)?.reshape(x.shape())?;
+            let at = pass.embedding(table, &Tensor::from_vec(flat, n, device)?)?.reshape(x.shape())?;
             x = (x + pass.at(outside, Site::PosEmbed, at)?)?;
         }
-        // What a cache holds can't be read twice.
-        let recompute = options.recompute.as_ref().filter(|_| pass.cache.is_none());
+        // What a cache holds can't be read twice, and a tape keeps what recomputing would drop.
+        let recompute = options.recompute.as_ref().filter(|_| pass.cache.is_none() && pass.tape.is_none());
         let recompute = recompute.map(|left| (left, Arc::new(KeptPass::new(&pass))));
         for (l, block) in self.blocks.iter().enumerate() {
             x = match &recompute {

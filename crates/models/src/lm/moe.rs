@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::{
-    block::{DenseMlp, Linear, scaled_rows},
+    block::{DenseMlp, Linear},
     config::{ModelSpec, MoeSpec},
     executor::{ExpertCall, Routing},
     family::Family,
@@ -111,16 +111,16 @@ impl SparseMlp {
         let (x, l, pass) = (call.x, call.layer, call.pass);
         let weights = call.routing.weights.flatten_all()?;
         let hooked = pass.hooks.wants(l, Site::ExpertPost) || pass.hooks.wants(l, Site::ExpertOut);
-        let mut out = x.zeros_like()?;
+        // The experts' outputs one after the other, with each row's token and the place of its weight.
+        let (mut outputs, mut owners, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (e, (tokens, slots)) in by_expert(&call.routing.idx, self.experts.len())?.into_iter().enumerate() {
             // A hook sees every expert, also one without tokens.
             if tokens.is_empty() && !hooked {
                 continue;
             }
             let n = tokens.len();
-            let index = Tensor::from_slice(&tokens, n, x.device())?;
-            let slots = Tensor::from_vec(slots, n, x.device())?;
-            let rows = x.index_select(&index, 0)?;
+            let _rows = pass.tape.as_ref().map(|tape| tape.tokens(&tokens));
+            let rows = pass.ops.gather_rows(x, &tokens)?;
             let y = if hooked {
                 let at = |site, y| pass.at_expert(l, site, e, &tokens, y);
                 if n == 0 {
@@ -132,11 +132,16 @@ impl SparseMlp {
             } else {
                 self.experts[e].expert(&rows, pass)?
             };
+            outputs.push(y);
+            owners.extend(tokens);
             // Weight of each row: flat index token · k + slot.
-            let weight = weights.index_select(&slots, 0)?.unsqueeze(1)?;
-            out = out.index_add(&index, &scaled_rows(&y, &weight, x.dtype())?, 0)?;
+            places.extend(slots);
         }
-        Ok(out)
+        if outputs.is_empty() {
+            return Ok(x.zeros_like()?);
+        }
+        let weights = weights.index_select(&Tensor::new(places, x.device())?, 0)?;
+        pass.ops.combine_rows(&Tensor::cat(&outputs, 0)?, &weights, &owners, x.dim(0)?)
     }
 }
 

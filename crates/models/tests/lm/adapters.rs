@@ -60,7 +60,7 @@ pub fn case(name: &str) -> Case {
         let value = |u: f64| {
             if name.ends_with("lora_magnitude_vector") {
                 2.4 * (1.0 + 0.4 * u)
-            } else if name.ends_with(".bias") {
+            } else if name.ends_with("bias") {
                 0.5 * 3_f64.sqrt() * u
             } else {
                 0.2 * 3_f64.sqrt() * u

@@ -106,11 +106,12 @@ fn wrong_input_exits_with_2_and_writes_nothing() {
         assert!(stderr.contains(part) && !out.exists(), "{ids} {at}: {stderr}");
     }
     for (text, part) in [
-        ("", "no row"),
+        ("", "no lines"),
         ("{\"tokens\": [3]}\n{\"tokens\": [", "line 2"),
-        ("{\"tokens\": [3, -1]}", "entry 1"),
-        ("{\"tokens\": []}", "is empty"),
-        ("{\"ids\": [3]}", "no list `tokens`"),
+        ("{\"tokens\": [3, -1]}", "no list of token ids"),
+        ("{\"tokens\": []}", "no token"),
+        ("{\"ids\": [3]}", "there is ids"),
+        ("{\"text\": \"a\"}", "tokenizer"),
         ("{\"tokens\": [3]}\n{\"tokens\": [3, 4, 98]}", "token 2 of row 1 is 98"),
     ] {
         std::fs::write(&data, text).unwrap();

@@ -104,8 +104,8 @@ fn settings_as_rows_of_one_batch() {
         let prompt = rows(&expected(family))[0].clone();
         // Plenty of tokens end a row, so that rows leave the batch while others go on; the first is the prompt's alone.
         let mut config = GenConfig { max_new: 12, eos: Some(Vec::new()), ..GenConfig::default() };
-        let first =
-            model.generate(&vec![prompt.clone()], &config, &HookSet::new(), &mut |_| true).unwrap()[0].tokens[0];
+        let first = model.generate(std::slice::from_ref(&prompt), &config, &HookSet::new(), &mut |_| true).unwrap()[0]
+            .tokens[0];
         config.eos = Some((0..97).step_by(5).filter(|&id| id != first).collect());
         let v = wave(spec.d_model, 0.3);
         let hook = |setting: usize| {

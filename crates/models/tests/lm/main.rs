@@ -11,12 +11,14 @@ mod checkpoint;
 mod command;
 #[cfg(feature = "cli")]
 mod convert;
+mod docs;
 mod edits;
 mod generation;
 mod hooks;
 #[path = "../../examples/induction.rs"]
 #[expect(dead_code, reason = "the example's own main")]
 mod induction;
+mod linear;
 mod loading;
 mod mutations;
 mod names;
@@ -24,6 +26,7 @@ mod ops;
 mod parity;
 mod prefix;
 mod saving;
+mod tape;
 mod text;
 #[cfg(feature = "cli")]
 mod text_command;

@@ -70,13 +70,13 @@ pub(in crate::lm) fn project(
     pass: &Pass,
 ) -> Result<Tensor> {
     match changes {
-        [] => pass.ops.linear(x, w, b),
-        [one] if one.is_plain(pass) => {
+        [] => pass.linear(x, w, b),
+        [one] if one.is_plain(pass) && pass.tape.is_none() => {
             let (down, up) = one.factors()?;
             pass.ops.lora_linear(x, w, b, &down, &up, one.scale)
         }
         all => {
-            let base = pass.ops.linear(x, w, None)?;
+            let base = pass.linear(x, w, None)?;
             let mut y = match b {
                 Some(b) => base.broadcast_add(b)?,
                 None => base.clone(),
@@ -155,8 +155,8 @@ impl Lora {
         };
         let input = dropped.as_ref().unwrap_or(x);
         let (down, up) = self.factors()?;
-        let inner = pass.ops.linear(input, &down, None)?;
-        let low = (pass.ops.linear(&inner, &up, self.bias.as_ref())? * self.scale)?;
+        let inner = pass.linear(input, &down, None)?;
+        let low = (pass.linear(&inner, &up, self.bias.as_ref())? * self.scale)?;
         let Some(magnitude) = &self.magnitude else { return Ok(low) };
         let ratio = (magnitude / self.norms(w)?)?; // [out]
         let base = if dropped.is_some() { pass.ops.linear(input, w, None)? } else { base.clone() };

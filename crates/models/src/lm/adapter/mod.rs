@@ -196,7 +196,9 @@ impl Model {
             if zero.is_nan() {
                 return Err(Error::MergedWeight { name, problem: "is not finite" });
             }
-            if !params.contains_key(&name) {
+            let bias_is_new =
+                name.rsplit_once('.').is_some_and(|(_, part)| part == "bias") && !params.contains_key(&name);
+            if bias_is_new {
                 return Err(Error::MergedWeight { name, problem: "would be a bias that the model doesn't have" });
             }
             params.insert(name, x);

@@ -130,7 +130,9 @@ impl<W: Weight> Task<'_, W> {
                 *p = (*p - max).exp();
                 sum += *p;
             }
-            p.iter_mut().for_each(|p| *p /= sum);
+            for p in &mut p {
+                *p /= sum;
+            }
             mix(&p, &self.v[first * hd..], out);
         }
         out

@@ -65,9 +65,9 @@ pub(super) fn few_rows<W: Weight>(x: &[f32], width: usize, matrices: &[Matrix<W>
         .collect();
     let run = |(w, out): &mut (&[W], &mut [f32])| dots(x, width, w, out);
     if tasks.len() < 3 {
-        tasks.iter_mut().for_each(run)
+        tasks.iter_mut().for_each(run);
     } else {
-        tasks.par_iter_mut().for_each(run)
+        tasks.par_iter_mut().for_each(run);
     }
     matrices.iter().zip(&columns).map(|(m, columns)| finish(columns, n, m.b)).collect()
 }

@@ -121,10 +121,10 @@ fn together<W: Weight + candle_core::WithDType, const N: usize>(
 }
 
 /// x Wᵀ + b.
-struct Linear;
+pub(in crate::lm) struct Linear;
 
 impl Linear {
-    fn run(
+    pub(in crate::lm) fn run(
         (x, lx): (&CpuStorage, &Layout),
         (w, lw): (&CpuStorage, &Layout),
         b: Option<(&CpuStorage, &Layout)>,
@@ -150,6 +150,26 @@ impl Linear {
             _ => candle_core::bail!("no product of this dtype"),
         };
         Ok((values, with_last(lx.dims(), out)))
+    }
+
+    /// Gradients of those of x, W and b that are tracked, from that of the result.
+    pub(in crate::lm) fn gradients(
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let wanted = [x.track_op(), w.track_op(), b.is_some_and(Tensor::track_op)];
+        match grad.dtype() {
+            DType::F32 => gradients_in::<f32>(x, w, grad, wanted),
+            DType::F64 => gradients_in::<f64>(x, w, grad, wanted),
+            dtype => {
+                let wide = |x: &Tensor| x.to_dtype(DType::F32);
+                let all = gradients_in::<f32>(&wide(x)?, &wide(w)?, &wide(grad)?, wanted)?;
+                let [x, w, b] = all.map(|x| x.map(|x| x.to_dtype(dtype)).transpose());
+                Ok([x?, w?, b?])
+            }
+        }
     }
 }
 
@@ -195,21 +215,6 @@ fn apply_half(x: &[bf16], w: &[bf16], b: Option<&[bf16]>, width: usize) -> Vec<b
     y
 }
 
-/// Gradients of those of x, W and b that are tracked, from that of the result.
-fn gradients(x: &Tensor, w: &Tensor, b: Option<&Tensor>, grad: &Tensor) -> candle_core::Result<[Option<Tensor>; 3]> {
-    let wanted = [x.track_op(), w.track_op(), b.is_some_and(Tensor::track_op)];
-    match grad.dtype() {
-        DType::F32 => gradients_in::<f32>(x, w, grad, wanted),
-        DType::F64 => gradients_in::<f64>(x, w, grad, wanted),
-        dtype => {
-            let wide = |x: &Tensor| x.to_dtype(DType::F32);
-            let all = gradients_in::<f32>(&wide(x)?, &wide(w)?, &wide(grad)?, wanted)?;
-            let [x, w, b] = all.map(|x| x.map(|x| x.to_dtype(dtype)).transpose());
-            Ok([x?, w?, b?])
-        }
-    }
-}
-
 fn gradients_in<T: Element>(
     x: &Tensor,
     w: &Tensor,
@@ -252,7 +257,7 @@ impl CustomOp2 for Linear {
         _: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let [x, w, _] = gradients(x, w, None, grad)?;
+        let [x, w, _] = Self::gradients(x, w, None, grad)?;
         Ok((x, w))
     }
 }
@@ -282,7 +287,7 @@ impl CustomOp3 for Linear {
         _: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [x, w, b] = gradients(x, w, Some(b), grad)?;
+        let [x, w, b] = Self::gradients(x, w, Some(b), grad)?;
         Ok((x, w, b))
     }
 }

@@ -66,7 +66,9 @@ impl LoraLinear {
     fn inner<T: Element>(&self, x: (&[T], Shape), a: (&[T], Shape)) -> Vec<T> {
         let mut h = product(x, (a.0, a.1.t()), None);
         let scale = <T as Real>::from_f64(self.scale);
-        h.iter_mut().for_each(|h| *h = *h * scale);
+        for h in &mut h {
+            *h *= scale;
+        }
         h
     }
 
@@ -79,17 +81,11 @@ impl LoraLinear {
         let (r, width) = la.shape().dims2()?;
         let x = elements::<T>(x, lx)?;
         let (rows, out) = (x.len() / width, lb.dims()[0]);
-        let base = match &self.b {
-            Some(bias) => {
-                let ((w, lw), (bias, lb)) = (self.w.storage_and_layout(), bias.storage_and_layout());
-                base(x, on_cpu(&w, lw)?, Some(on_cpu(&bias, lb)?), width)
-            }
-            None => {
-                let (w, lw) = self.w.storage_and_layout();
-                base(x, on_cpu(&w, lw)?, None, width)
-            }
-        };
-        let mut y = base;
+        let bias = self.b.as_ref().map(Tensor::storage_and_layout);
+        let bias = bias.as_ref().map(|(bias, layout)| on_cpu::<T>(bias, layout)).transpose()?;
+        let (w, lw) = self.w.storage_and_layout();
+        let weight = (on_cpu(&w, lw)?, Shape::row_major(out, width).t());
+        let mut y = product((x, Shape::row_major(rows, width)), weight, bias);
         let h = self.inner((x, Shape::row_major(rows, width)), (elements(a, la)?, Shape::row_major(r, width)));
         let b = (elements(b, lb)?, Shape::row_major(out, r).t());
         product_into(&mut y, true, (&h, Shape::row_major(rows, r)), b);
@@ -118,7 +114,9 @@ impl LoraLinear {
         let inner = if to_x || to_a {
             let mut inner = product(g, (bs, Shape::row_major(out, r)), None);
             let scale = <T as Real>::from_f64(self.scale);
-            inner.iter_mut().for_each(|x| *x = *x * scale);
+            for x in &mut inner {
+                *x *= scale;
+            }
             inner
         } else {
             Vec::new()
@@ -137,12 +135,6 @@ impl LoraLinear {
         });
         Ok([dx.transpose()?, da.transpose()?, db.transpose()?])
     }
-}
-
-/// x Wᵀ + b.
-fn base<T: Element>(x: &[T], w: &[T], b: Option<&[T]>, width: usize) -> Vec<T> {
-    let (rows, out) = (x.len() / width, w.len() / width);
-    product((x, Shape::row_major(rows, width)), (w, Shape::row_major(out, width).t()), b)
 }
 
 impl CustomOp3 for LoraLinear {

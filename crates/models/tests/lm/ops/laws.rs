@@ -96,7 +96,7 @@ fn cross_entropy_of_known_logits() {
             let first = (2_f64.exp() + 0.5_f64.exp() + (-1_f64).exp() + 1.0).ln() - 0.5;
             let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} and {b}");
             near(loss(&[Some(1), None], Reduction::Mean)[0], first);
-            near(loss(&[Some(1), Some(3)], Reduction::Mean)[0], (first + 4_f64.ln()) / 2.0);
+            near(loss(&[Some(1), Some(3)], Reduction::Mean)[0], f64::midpoint(first, 4_f64.ln()));
             near(loss(&[Some(1), Some(3)], Reduction::Sum)[0], first + 4_f64.ln());
             assert_eq!(loss(&[None, None], Reduction::Mean), [0.0]);
             assert_eq!(loss(&[None, None], Reduction::Rows), [0.0, 0.0]);

@@ -7,11 +7,14 @@ use ashlar_models::lm::{Act, Ops, Reduction, RmsWeight};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+/// Calls an operation.
+pub type Run = dyn Fn(Ops, &[Tensor]) -> Tensor;
+
 /// One operation at one shape, with the ways to call it.
 pub struct Case {
     pub name: String,
     pub inputs: Vec<Tensor>,
-    pub run: Box<dyn Fn(Ops, &[Tensor]) -> Tensor>,
+    pub run: Box<Run>,
 }
 
 fn normal(rng: &mut StdRng, shape: &[usize], dtype: DType) -> Tensor {
@@ -42,7 +45,7 @@ fn mask(rng: &mut StdRng, [rows, t, s]: [usize; 3], dtype: DType) -> Tensor {
 pub fn cases(seed: u64, dtype: DType, large: bool) -> Vec<Case> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut cases = Vec::new();
-    let mut add = |name: String, inputs: Vec<Tensor>, run: Box<dyn Fn(Ops, &[Tensor]) -> Tensor>| {
+    let mut add = |name: String, inputs: Vec<Tensor>, run: Box<Run>| {
         cases.push(Case { name, inputs, run });
     };
     let most = if large { 700 } else { 9 };
