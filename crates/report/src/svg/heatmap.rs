@@ -71,8 +71,16 @@ impl Heatmap {
             return None;
         }
         let (low, high) = self.range.filter(|(a, b)| a < b).unwrap_or_else(|| self.ends());
+        // Infinities alone span no range; they get the middle, as equal values do.
+        if low > high {
+            return self.shade(0.5);
+        }
         let share = ((v.clamp(low, high) - low) / (high - low)).clamp(0.0, 1.0);
-        let share = if share.is_nan() { 0.5 } else { share };
+        self.shade(if share.is_nan() { 0.5 } else { share })
+    }
+
+    /// Class and opacity of a share of the range.
+    fn shade(&self, share: f64) -> Option<(&'static str, f64)> {
         Some(match self.better {
             Better::Neither => ("cell", share * STRONGEST),
             better => {

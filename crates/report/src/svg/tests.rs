@@ -142,6 +142,22 @@ fn point() -> impl Strategy<Value = Point> {
     (number(), number(), prop::option::of((number(), number()))).prop_map(|(x, y, band)| Point { x, y, band })
 }
 
+#[test]
+fn a_heatmap_of_infinities_alone() {
+    check(&Heatmap {
+        title: String::new(),
+        rows: vec!["row".to_owned()],
+        columns: vec!["column".to_owned(); 2],
+        values: vec![vec![f64::INFINITY, f64::NEG_INFINITY]],
+        format: Format::Auto,
+        range: None,
+        better: Better::Neither,
+        row_label: String::new(),
+        column_label: String::new(),
+        note: String::new(),
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
