@@ -73,21 +73,21 @@ impl Heatmap {
         let (low, high) = self.range.filter(|(a, b)| a < b).unwrap_or_else(|| self.ends());
         // Infinities alone span no range; they get the middle, as equal values do.
         if low > high {
-            return self.shade(0.5);
+            return Some(self.shade(0.5));
         }
         let share = ((v.clamp(low, high) - low) / (high - low)).clamp(0.0, 1.0);
-        self.shade(if share.is_nan() { 0.5 } else { share })
+        Some(self.shade(if share.is_nan() { 0.5 } else { share }))
     }
 
     /// Class and opacity of a share of the range.
-    fn shade(&self, share: f64) -> Option<(&'static str, f64)> {
-        Some(match self.better {
+    fn shade(&self, share: f64) -> (&'static str, f64) {
+        match self.better {
             Better::Neither => ("cell", share * STRONGEST),
             better => {
                 let good = if better == Better::High { share } else { 1.0 - share };
                 (if good >= 0.5 { "cell-good" } else { "cell-bad" }, (2.0 * good - 1.0).abs() * STRONGEST)
             }
-        })
+        }
     }
 
     fn ends(&self) -> (f64, f64) {
