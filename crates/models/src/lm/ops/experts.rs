@@ -10,7 +10,7 @@ use super::{
 use crate::{Error, Result};
 
 impl Ops {
-    /// Row t is Σ weights[i] · y[i] over the rows i with `tokens[i] = t`: y `[M, d]`, weights `[M]`, result `[n, d]`.
+    /// Row t is `Σ weights[i] · y[i]` over the rows i with `tokens[i] = t`: y `[M, d]`, weights `[M]`, result `[n, d]`.
     ///
     /// Rows are added in their order. In half precision a weighted row is rounded to y's dtype before it is added.
     ///
