@@ -452,6 +452,7 @@ pub enum Error {
 impl Error {
     /// The same error where the batch begins with row `first` of the whole.
     #[must_use]
+    #[cfg(feature = "cli")]
     pub(crate) fn in_row(mut self, first: usize) -> Self {
         if let Self::EmptyRow { row }
         | Self::TokenId { row, .. }

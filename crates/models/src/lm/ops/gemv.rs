@@ -4,17 +4,24 @@
 //! weights. bf16 weights are widened in registers: half the bytes, and sums still in f32. An output is one dot product,
 //! whoever computes it, so that nothing depends on the number of threads.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m512, _mm256_loadu_si256, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_loadu_ps, _mm512_slli_epi32,
+};
+
 use half::bf16;
 use rayon::prelude::*;
 
 use super::simd::{fused, vectorised};
+#[cfg(target_arch = "x86_64")]
+use super::{simd::Level, tiles};
 
 /// Most rows for which this is faster than a product of matrices.
 pub(super) const FEW: usize = 8;
 /// Bytes of weights in one task.
 const TASK: usize = 1 << 16;
 /// Sums of one dot product, added up in a tree at its end.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// What a weight is stored as.
 pub(super) trait Weight: Copy + Send + Sync + 'static {
@@ -22,6 +29,12 @@ pub(super) trait Weight: Copy + Send + Sync + 'static {
     fn widen(self) -> f32;
     /// Nearest value.
     fn narrow(x: f32) -> Self;
+    /// 16 exact values.
+    ///
+    /// # Safety
+    /// 16 weights can be read there, and the machine has AVX-512 F and BW.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load(at: *const Self) -> __m512;
 }
 
 impl Weight for f32 {
@@ -33,6 +46,12 @@ impl Weight for f32 {
     fn narrow(x: f32) -> Self {
         x
     }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(at: *const Self) -> __m512 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_ps(at) }
+    }
 }
 
 impl Weight for bf16 {
@@ -43,6 +62,12 @@ impl Weight for bf16 {
     #[inline(always)]
     fn narrow(x: f32) -> Self {
         bf16::from_f32(x)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(at: *const Self) -> __m512 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast())))) }
     }
 }
 
@@ -84,6 +109,11 @@ fn finish<W: Weight>(columns: &[f32], n: usize, b: Option<&[W]>) -> Vec<W> {
 
 /// Dot products of every row of w with every row of x, both of `width`: `[rows of w, rows of x]`.
 pub(super) fn dots<W: Weight>(x: &[f32], width: usize, w: &[W], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if super::simd::level() == Level::Avx512 {
+        // SAFETY: `level` has found these instructions on this machine.
+        return unsafe { tiles::dots(x, width, w, out) };
+    }
     vectorised!(dots_at::<W: Weight>(x: &[f32], width: usize, w: &[W], out: &mut [f32]));
 }
 
@@ -128,18 +158,24 @@ fn dot<W: Weight, const R: usize, const FMA: bool>(x: &[f32], w: &[W]) -> [f32; 
     }
     let mut result = [0.0; R];
     for ((result, sums), row) in result.iter_mut().zip(&mut sums).zip(&rows) {
-        let mut half = LANES / 2;
-        while half > 0 {
-            let (low, high) = sums.split_at_mut(half);
-            for (low, high) in low.iter_mut().zip(high) {
-                *low += *high;
-            }
-            half /= 2;
-        }
         let rest = row[whole..].iter().zip(&w[whole..]);
-        *result = rest.fold(sums[0], |sum, (x, w)| fused::<FMA>(*x, w.widen(), sum));
+        *result = rest.fold(sum(sums), |sum, (x, w)| fused::<FMA>(*x, w.widen(), sum));
     }
     result
+}
+
+/// The sum of a power of two of lanes: the upper half onto the lower one, again and again.
+#[inline(always)]
+pub(super) fn sum(lanes: &mut [f32]) -> f32 {
+    let mut half = lanes.len() / 2;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// out += Σ_j p[j] · v[j], v rows of `out.len()` values.
@@ -172,5 +208,48 @@ fn mix_at<W: Weight, const FMA: bool>(p: &[f32], v: &[W], out: &mut [f32]) {
             }
         }
         from += part;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ashlar_kernels::simd::{Level, with_level};
+
+    use super::*;
+
+    /// Every level with a fused multiply-add gives the same bits; the scalar one is within rounding.
+    #[test]
+    fn dots_at_every_level() {
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 504.5 - 1.0;
+        for (width, outs, n) in
+            [(1, 1, 1), (31, 3, 2), (32, 4, 3), (33, 5, 4), (64, 9, 5), (100, 7, 8), (257, 6, 11), (768, 2, 1)]
+        {
+            let x: Vec<f32> = (0..n * width).map(value).collect();
+            let w: Vec<f32> = (0..outs * width).map(|i| value(i + 7919)).collect();
+            let half: Vec<bf16> = w.iter().map(|&w| bf16::from_f32(w)).collect();
+            let run = |level| {
+                let (mut a, mut b) = (vec![0.0; outs * n], vec![0.0; outs * n]);
+                with_level(level, || (dots(&x, width, &w, &mut a), dots(&x, width, &half, &mut b)));
+                (a, b)
+            };
+            let results: Vec<_> = Level::available().map(|level| (level, run(level))).collect();
+            for (o, r) in (0..outs).flat_map(|o| (0..n).map(move |r| (o, r))) {
+                let exact = |w: &[f64]| -> f64 { (0..width).map(|i| f64::from(x[r * width + i]) * w[i]).sum() };
+                let row: Vec<f64> = w[o * width..][..width].iter().map(|&w| f64::from(w)).collect();
+                let half_row: Vec<f64> = half[o * width..][..width].iter().map(|&w| f64::from(w)).collect();
+                for (level, (a, b)) in &results {
+                    let at = o * n + r;
+                    assert!((f64::from(a[at]) - exact(&row)).abs() < 1e-5 * width as f64, "{level:?} {width} {o} {r}");
+                    assert!(
+                        (f64::from(b[at]) - exact(&half_row)).abs() < 1e-5 * width as f64,
+                        "{level:?} {width} {o} {r}"
+                    );
+                    if *level != Level::Scalar {
+                        let (_, (c, d)) = &results[results.len() - 1];
+                        assert_eq!((a[at].to_bits(), b[at].to_bits()), (c[at].to_bits(), d[at].to_bits()));
+                    }
+                }
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ mod rope;
 mod simd;
 mod softmax;
 mod tasks;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub(super) use self::composed::{linear, mix, scores, softmax};
 pub use self::cross_entropy::Reduction;
