@@ -18,8 +18,9 @@ fn clip(criterion: &mut Criterion) {
     group.sample_size(20).throughput(Throughput::Bytes(4 * N as u64));
     group.bench_function("read sweep", |b| b.iter(|| read_sweep(black_box(&g))));
     let finish = Finish { noise: NoiseKey::philox(1).gaussian(0, 0), scale: 1.0, divisor: 16.0 };
-    // Rows of 4 MiB are read twice from memory (halve the rate's bytes); rows of 64 KiB once, and once from the cache.
-    for columns in [1 << 20, 1 << 14] {
+    // Rows of 4 MiB are read twice from memory, so twice the bytes that the rate counts; shorter ones once, and once from
+    // the cache.
+    for columns in [1 << 20, 1 << 16, 1 << 14, 1 << 10] {
         let rows = N / columns;
         let mut sum = vec![0.0; columns];
         let clipper = Clipper::new(ClipRule::Flat, 1.0, columns).expect("a bound that works");

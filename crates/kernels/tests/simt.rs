@@ -177,16 +177,20 @@ fn a_kernel_that_is_wrong_on_purpose_is_reported() {
         ("misuse_two_barriers", &["waits at the barrier", "while thread (0, 0, 0) waits at"]),
         ("misuse_stack", &["thread (1, 0, 0)", "overran its stack of 32768 bytes"]),
     ] {
-        let child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "run_a_wrong_kernel", "--nocapture"])
-            .env("ASHLAR_MISUSE", name)
-            .output()
-            .expect("a child process");
-        assert!(!child.status.success(), "{name} went unnoticed");
-        let message = String::from_utf8_lossy(&child.stderr);
-        assert!(message.contains(&format!("simt: kernel {name}, block (0, 0, 0), thread (")), "{name}: {message}");
-        for part in parts {
-            assert!(message.contains(part), "{name}: no `{part}` in: {message}");
+        // In ascending order, and shuffled: then other threads are named.
+        for order in [0, 5] {
+            let child = Command::new(std::env::current_exe().expect("this test"))
+                .args(["--exact", "run_a_wrong_kernel", "--nocapture"])
+                .env("ASHLAR_MISUSE", name)
+                .env("ASHLAR_ORDER", order.to_string())
+                .output()
+                .expect("a child process");
+            assert!(!child.status.success(), "{name} went unnoticed in order {order}");
+            let message = String::from_utf8_lossy(&child.stderr);
+            assert!(message.contains(&format!("simt: kernel {name}, block (0, 0, 0), thread (")), "{name}: {message}");
+            for part in parts.iter().filter(|_| order == 0) {
+                assert!(message.contains(part), "{name}: no `{part}` in: {message}");
+            }
         }
     }
 }
@@ -211,6 +215,7 @@ misuse! { simt_misuse_half_barrier simt_misuse_half_shuffle simt_misuse_outside_
 #[test]
 fn run_a_wrong_kernel() {
     let Ok(name) = std::env::var("ASHLAR_MISUSE") else { return };
+    set_order(std::env::var("ASHLAR_ORDER").ok().and_then(|order| order.parse().ok()).unwrap_or(0));
     let kernel = misuse(&name).expect("a kernel of misuse.cu");
     let mut out = [0_u32; 64];
     let mut pointer = out.as_mut_ptr();

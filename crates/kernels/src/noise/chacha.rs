@@ -8,10 +8,10 @@ pub(super) const WORDS: usize = 16;
 /// Blocks a tile, one a lane.
 const BLOCKS: usize = TILE / WORDS;
 /// "expand 32-byte k"
-const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
-const DOUBLE_ROUNDS: usize = 10;
+pub(super) const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+pub(super) const DOUBLE_ROUNDS: usize = 10;
 /// Columns, then diagonals.
-const QUARTERS: [[usize; 4]; 8] = [
+pub(super) const QUARTERS: [[usize; 4]; 8] = [
     [0, 4, 8, 12],
     [1, 5, 9, 13],
     [2, 6, 10, 14],

@@ -3,9 +3,9 @@
 
 use super::TILE;
 
-const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
-const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
-const ROUNDS: usize = 10;
+pub(super) const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
+pub(super) const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
+pub(super) const ROUNDS: usize = 10;
 /// Words a block.
 pub(super) const WORDS: usize = 4;
 /// Blocks a tile.

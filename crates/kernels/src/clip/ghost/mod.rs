@@ -16,11 +16,16 @@
 //! do not depend on the device or the number of threads, and a weighted sum has those of the same sum of explicit
 //! gradients.
 
-use rayon::prelude::*;
+mod embedding;
+mod unfold;
 
-use super::sums::{self, add_scaled, chunks, reduce, square};
+pub use embedding::{embedding_squared_norms, embedding_weighted_sum, tied_cross_terms};
+use rayon::prelude::*;
+pub use unfold::{Window, positions_first, unfold};
+
+use super::mismatch;
+use super::sums::{self, add_scaled, chunks, reduce};
 use super::tile::{DEPTH, SIDE, Side, Tile, inner, products, transpose};
-use super::{TokenGroups, mismatch};
 use crate::simd;
 use crate::{Error, Result};
 
@@ -238,173 +243,4 @@ pub fn channel_gradients(x: Option<&[f32]>, b: &[f32], positions: usize, channel
         total
     };
     Ok((0..b.len() / row).into_par_iter().flat_map_iter(sample).collect())
-}
-
-fn check_embedding(groups: &TokenGroups, b: usize, width: usize) -> Result<()> {
-    let rows = groups.samples * groups.positions_per_sample;
-    if width == 0 || rows.checked_mul(width) != Some(b) {
-        return Err(mismatch("the gradients", b, "tokens x width", rows.saturating_mul(width)));
-    }
-    Ok(())
-}
-
-/// Σ of a group's rows of B `[N · S, d]`.
-fn group_sum(groups: &TokenGroups, group: usize, b: &[f32], sum: &mut [f32]) {
-    let width = sum.len();
-    let rows = groups.rows_of(group);
-    sum.copy_from_slice(&b[rows[0] as usize * width..][..width]);
-    for &row in &rows[1..] {
-        sum.iter_mut().zip(&b[row as usize * width..][..width]).for_each(|(sum, b)| *sum += b);
-    }
-}
-
-/// Squared norms `[N]` of an embedding's gradients: positions with the same token are summed before they are squared. B is
-/// `[N, S, d]`, with any scale of the embedding's output included.
-///
-/// # Errors
-/// Shapes that don't fit.
-pub fn embedding_squared_norms(groups: &TokenGroups, b: &[f32], width: usize) -> Result<Vec<f64>> {
-    check_embedding(groups, b.len(), width)?;
-    let level = simd::level();
-    let sample = |at: usize| {
-        let mut sum = vec![0.0; width];
-        let group = |group: u64| {
-            group_sum(groups, group as usize, b, &mut sum);
-            sum.chunks(sums::CHUNK).map(|chunk| square(level, chunk)).sum::<f64>()
-        };
-        reduce((groups.of_sample[at]..groups.of_sample[at + 1]).map(group))
-    };
-    Ok((0..groups.samples).into_par_iter().map(sample).collect())
-}
-
-/// Adds Σᵢ cᵢ·gᵢ of an embedding to `sum` `[vocabulary, d]`; rows of tokens that do not occur are not touched.
-///
-/// # Errors
-/// Shapes that don't fit.
-pub fn embedding_weighted_sum(groups: &TokenGroups, b: &[f32], factors: &[f32], sum: &mut [f32]) -> Result<()> {
-    let width = sum.len() / groups.vocabulary.max(1);
-    check_embedding(groups, b.len(), width)?;
-    if factors.len() != groups.samples {
-        return Err(mismatch("the factors", factors.len(), "the examples", groups.samples));
-    }
-    if sum.len() != groups.vocabulary * width {
-        return Err(mismatch("the sum", sum.len(), "vocabulary x width", groups.vocabulary * width));
-    }
-    let level = simd::level();
-    let mut own = vec![0.0; width];
-    for (at, &token) in groups.tokens.iter().enumerate() {
-        let sum = &mut sum[token as usize * width..][..width];
-        for &group in &groups.by_token[groups.token_starts[at] as usize..groups.token_starts[at + 1] as usize] {
-            let factor = factors[groups.sample_of[group as usize] as usize];
-            if factor != 0.0 {
-                group_sum(groups, group as usize, b, &mut own);
-                add_scaled(level, factor, &own, sum);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// ⟨g_embedding, g_head⟩ for each example `[N]` where both are one parameter `[V, d]`: `Σₛ Σᵣ bᵣ[tₛ]·⟨aᵣ, eₛ⟩` with tokens t
-/// `[N, S]`, embedding gradients e `[N, S, d]`, head inputs a `[N, R, d]` and logit gradients b `[N, R, V]`. The squared norm
-/// of their sum is ‖g_embedding‖² + ‖g_head‖² + 2·this.
-///
-/// # Errors
-/// Shapes that don't fit; a token that isn't below V.
-pub fn tied_cross_terms(tokens: &[u32], e: &[f32], head: LinearShape, a: &[f32], b: &[f32]) -> Result<Vec<f64>> {
-    head.check(a.len(), b.len())?;
-    let (width, vocabulary) = (head.inputs, head.outputs);
-    if e.len() != tokens.len() * width || !tokens.len().is_multiple_of(head.samples.max(1)) {
-        return Err(mismatch("the embedding's gradients", e.len(), "tokens x width", tokens.len() * width));
-    }
-    if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-        return Err(Error::OutOfRange { offset: token as u64, end: token as u64 + 1, d: vocabulary as u64 });
-    }
-    let level = simd::level();
-    let positions = tokens.len() / head.samples.max(1);
-    let sample = |at: usize| {
-        let tokens = &tokens[at * positions..][..positions];
-        let e = transpose(&e[at * positions * width..][..positions * width], width);
-        let a = transpose(&a[at * head.a_row()..][..head.a_row()], width);
-        let b = &b[at * head.b_row()..][..head.b_row()];
-        let columns = positions.div_ceil(SIDE);
-        let partial = |tile: usize| {
-            let (left, right) =
-                (Side::new(&a, head.positions, tile / columns), Side::new(&e, positions, tile % columns));
-            let (mut p, mut q): (Tile, Tile) = ([[0.0; SIDE]; SIDE], [[0.0; SIDE]; SIDE]);
-            products(level, left, right, width, &mut p);
-            for r in 0..left.count {
-                for s in 0..right.count {
-                    q[r][s] = b[(left.first + r) * vocabulary + tokens[right.first + s] as usize];
-                }
-            }
-            inner(&p, &q, left.count, right.count)
-        };
-        reduce((0..head.positions.div_ceil(SIDE) * columns).map(partial))
-    };
-    Ok((0..head.samples).into_par_iter().map(sample).collect())
-}
-
-/// A convolution's window: the same in both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step between windows.
-    pub stride: usize,
-    /// Zeros around the image.
-    pub padding: usize,
-    /// Step within a window.
-    pub dilation: usize,
-}
-
-impl Window {
-    /// Windows along an axis of so many pixels.
-    pub fn count(&self, pixels: usize) -> Result<usize> {
-        let Self { kernel, stride, padding, dilation } = *self;
-        if kernel == 0 || stride == 0 || dilation == 0 {
-            return Err(Error::parameter("the window", 0, "kernel, stride and dilation must be at least 1"));
-        }
-        let reach = dilation.saturating_mul(kernel - 1).saturating_add(1);
-        let padded = pixels.saturating_add(padding.saturating_mul(2));
-        if reach > padded {
-            return Err(Error::parameter("the window", reach, "it must not exceed the padded image"));
-        }
-        Ok((padded - reach) / stride + 1)
-    }
-}
-
-/// Images `[N, C, H, W]` as a linear layer's inputs `[N, H'·W', C·k·k]`: a convolution's weight `[p, C, k, k]` is then a
-/// matrix `[p, C·k·k]`, and its output gradients `[N, p, H', W']` are B after [`positions_first`]. Also H'·W'.
-///
-/// # Errors
-/// Shapes that don't fit; a window larger than the image.
-pub fn unfold(images: &[f32], [channels, height, width]: [usize; 3], window: Window) -> Result<(Vec<f32>, usize)> {
-    let (rows, columns) = (window.count(height)?, window.count(width)?);
-    let pixels = channels * height * width;
-    check_rows(images.len(), pixels)?;
-    let k = window.kernel;
-    let features = channels * k * k;
-    let mut out = vec![0.0; images.len() / pixels * rows * columns * features];
-    for (at, out) in out.chunks_mut(features).enumerate() {
-        let (image, row, column) = (at / (rows * columns), at / columns % rows, at % columns);
-        for (feature, out) in out.iter_mut().enumerate() {
-            let (channel, ky, kx) = (feature / (k * k), feature / k % k, feature % k);
-            let y = (row * window.stride + ky * window.dilation).wrapping_sub(window.padding);
-            let x = (column * window.stride + kx * window.dilation).wrapping_sub(window.padding);
-            if y < height && x < width {
-                *out = images[image * pixels + (channel * height + y) * width + x];
-            }
-        }
-    }
-    Ok((out, rows * columns))
-}
-
-/// `[N, C, S]` to `[N, S, C]`.
-///
-/// # Errors
-/// Shapes that don't fit.
-pub fn positions_first(x: &[f32], channels: usize, positions: usize) -> Result<Vec<f32>> {
-    check_rows(x.len(), channels * positions)?;
-    Ok(x.chunks(channels * positions).flat_map(|x| transpose(x, positions)).collect())
 }
