@@ -28,10 +28,10 @@
 //! accumulate into the same sum. Cost: G is read twice, 8 bytes an element, of which the second 4 come from a cache where
 //! a few rows fit; 4 bytes a column to write.
 //!
-//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, minimum of 12): 0.97 to 1.05 for rows of
+//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, minimum of 12): 0.92 to 1.05 for rows of
 //! 1 to 4 MiB, which are read from memory twice (half of that, counted as one read). Rows that fit in 256 KiB together are
-//! read from memory once: 0.71 to 0.74 of the sweep for rows of 64 KiB. What falls short: 0.60 to 0.65 for rows of 4 KiB,
-//! each too short for the prefetcher and with a tree of sums of its own, and 0.61 to 0.64 for rows of 256 KiB, which meet the
+//! read from memory once: 0.65 to 0.74 of the sweep for rows of 64 KiB. What falls short: 0.60 to 0.65 for rows of 4 KiB,
+//! each too short for the prefetcher and with a tree of sums of its own, and 0.59 to 0.64 for rows of 256 KiB, which meet the
 //! sum one at a time, so that it is read and written again for each.
 //!
 //! # What is not finite
