@@ -12,5 +12,6 @@ mod recall;
 mod sketch_laws;
 mod sketch_oracles;
 mod sparse;
+mod sparse_ops;
 mod topk_laws;
 mod topk_oracles;

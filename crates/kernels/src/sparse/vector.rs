@@ -1,5 +1,6 @@
 //! Sparse vectors and bit masks: what selections return.
 
+use super::support::{axpy, check_indices, same};
 use crate::{Error, Result};
 
 /// A vector of `len` values of which only some are stored, by strictly increasing index.
@@ -25,22 +26,8 @@ impl SparseVec {
     /// # Errors
     /// Lists of different lengths; indices that don't strictly increase or aren't below `len`.
     pub fn new(len: u64, idx: Vec<u32>, val: Vec<f32>) -> Result<Self> {
-        if idx.len() != val.len() {
-            return Err(Error::LengthMismatch {
-                left_name: "idx",
-                left: idx.len() as u64,
-                right_name: "val",
-                right: val.len() as u64,
-            });
-        }
-        let mut next = 0_u64;
-        for (position, &index) in idx.iter().enumerate() {
-            let index = index as u64;
-            if index < next || index >= len {
-                return Err(Error::SparseIndex { position, index, len });
-            }
-            next = index + 1;
-        }
+        same("idx", idx.len() as u64, "val", val.len() as u64)?;
+        check_indices(len, &idx)?;
         Ok(Self { len, idx, val })
     }
 
@@ -106,9 +93,7 @@ impl SparseVec {
     /// A `dst` of another length.
     pub fn add_to(&self, dst: &mut [f32], scale: f32) -> Result<()> {
         self.same_len(dst.len())?;
-        for (index, value) in self.iter() {
-            dst[index as usize] += scale * value;
-        }
+        axpy(&self.idx, scale, &self.val, dst, 1);
         Ok(())
     }
 
