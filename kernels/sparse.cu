@@ -4,23 +4,34 @@
 
 constexpr u32 SPARSE_THREADS = 256;
 constexpr u32 SIDE = 32;         // of a square that is transposed
-constexpr u32 MASK_TILE = 256;  // words of 64 bits
+constexpr u32 MASK_TILE = 256;   // words of 64 bits
+
+// Calls `each` with the place of every kept value in the dense rows and among the kept ones. A warp takes 32 columns of a
+// row, so that there is a division a warp, not a value.
+template <class Each>
+__device__ __forceinline__ void each_value(const u32* idx, u64 n, u64 width, Each each) {
+  if (width == 1) {
+    for (u64 j = global_thread(); j < n; j += global_threads()) each(idx[j], j);
+    return;
+  }
+  const u64 across = (width + 31) / 32;
+  for (u64 unit = global_thread() / 32; unit < n * across; unit += global_threads() / 32) {
+    const u64 j = unit / across, c = unit % across * 32 + lane_id();
+    if (c < width) each(idx[j] * width + c, j * width + c);
+  }
+}
 
 // out[j, :] = x[idx[j], :]; 12 bytes a value.
 extern "C" __global__ void __launch_bounds__(SPARSE_THREADS)
     sparse_gather(const float* x, const u32* idx, float* out, u64 n, u64 width) {
-  for (u64 at = global_thread(); at < n * width; at += global_threads())
-    out[at] = x[(u64)idx[at / width] * width + at % width];
+  each_value(idx, n, width, [=](u64 from, u64 to) { out[to] = x[from]; });
 }
 SIMT_EXPORT(sparse_gather)
 
 // dst[idx[j], :] += scale * val[j, :]; 16 bytes a value.
 extern "C" __global__ void __launch_bounds__(SPARSE_THREADS)
     sparse_axpy(float* dst, const u32* idx, const float* val, float scale, u64 n, u64 width) {
-  for (u64 at = global_thread(); at < n * width; at += global_threads()) {
-    float* to = dst + (u64)idx[at / width] * width + at % width;
-    *to = __fadd_rn(*to, __fmul_rn(scale, val[at]));
-  }
+  each_value(idx, n, width, [=](u64 to, u64 from) { dst[to] = __fadd_rn(dst[to], __fmul_rn(scale, val[from])); });
 }
 SIMT_EXPORT(sparse_axpy)
 

@@ -176,6 +176,10 @@ mod tests {
         // d = 80: bitmap 10 bytes; 3 plain indices 12; gaps 3 (0, 9, 9).
         let v = SparseVec::new(80, vec![0, 10, 20], vec![1.0; 3]).unwrap();
         assert_eq!(encode(&v).len(), 1 + 1 + 3 + 12);
+        assert_eq!(encode(&v)[..9], [GAPS, 3, 0, 9, 9, 0, 0, 0x80, 0x3f]);
+        // A gap of 294 in two bytes: 294 = 2·128 + 38.
+        let v = SparseVec::new(1000, vec![5, 300], vec![1.0; 2]).unwrap();
+        assert_eq!(encode(&v)[..5], [GAPS, 2, 5, 0xa6, 2]);
         // Twelve of 80: gaps take no fewer than the 10 bytes of the bitmap.
         assert_eq!(frame_len(80, 12, 0..12), 1 + 1 + 10 + 48);
         assert_eq!(frame_len(80, 80, 0..80), 1 + 1 + 320);

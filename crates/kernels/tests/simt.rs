@@ -3,8 +3,6 @@
 #![cfg(feature = "simt")]
 
 mod common;
-#[path = "common/sparse.rs"]
-mod sparse;
 
 use std::ffi::{c_uint, c_void};
 use std::process::Command;
@@ -15,6 +13,7 @@ use ashlar_kernels::simt::set_order;
 use ashlar_kernels::sketch::{HashFamily, SketchConfig};
 use ashlar_kernels::topk::{Count, NanPolicy, TopK};
 use common::clip::{check_clip, check_records, clippings, records};
+use common::sparse::{check_sparse, problems};
 use common::{check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector};
 use proptest::prelude::*;
 
@@ -53,16 +52,9 @@ proptest! {
     }
 
     #[test]
-    fn sparse_work_has_the_bits_of_the_cpu(
-        outputs in 1_usize..150, inputs in 1_usize..150, positions in 0_usize..80, every in 1_u64..40, make in makes(),
-        seed: u64, order: u64, flag: bool,
-    ) {
+    fn sparse_work_has_the_bits_of_the_cpu(problem in problems(), order: u64) {
         set_order(order % 4 * order);
-        let n = outputs * inputs;
-        let idx = (0..n as u32).filter(|&i| (i as u64 ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40 == 0
-            || (i as u64 + seed % 97) * 7919 % 1009 % every == 0).collect();
-        let at = ashlar_kernels::sparse::Support::new(n as u64, idx).expect("in order");
-        sparse::check_sparse(&simt(), &at, &vector(make, n, seed), [positions, outputs, inputs], flag);
+        check_sparse(&simt(), &problem);
     }
 
     #[test]

@@ -43,10 +43,9 @@ impl DeviceSupport {
         let words = rt.upload(mask.words())?;
         let mut counts = rt.zeros::<u64>(tiles as usize)?;
         let shape = Shape::of(tiles * THREADS as u64, THREADS, launcher.many_blocks());
+        let args = [(&words).into(), n.into(), (&mut counts).into()];
         // SAFETY: the words and a count a tile, of `rt`.
-        unsafe {
-            start(launcher, KernelId::SparseMaskCount, shape, [(&words).into(), n.into(), (&mut counts).into()])?
-        };
+        unsafe { start(launcher, KernelId::SparseMaskCount, shape, args)? };
         let mut nnz = 0;
         let mut offsets = counts.into_vec()?;
         for offset in &mut offsets {
@@ -77,7 +76,7 @@ impl DeviceSupport {
         let mut words = rt.zeros::<u64>(len.div_ceil(64))?;
         let args = [(&self.idx).into(), self.count().into(), (&mut words).into()];
         // SAFETY: every index is below `len`, whose words there are; both are of `rt`.
-        unsafe { self.each(launcher, KernelId::SparseIndexMask, self.count(), args)? };
+        unsafe { each(launcher, KernelId::SparseIndexMask, self.count(), args)? };
         BitMask::from_words(len, words.into_vec()?)
     }
 
@@ -91,14 +90,21 @@ impl DeviceSupport {
         if let (None, Some(x)) = (rt.launcher(), x.host()) {
             return rt.take(self.host.gather(x, width)?);
         }
-        let values = self.host.values(width)?;
-        self.host.check(x.len(), values, width)?;
+        let values = self.host.values(x.len(), width)?;
         let launcher = launcher(rt)?;
         let mut out = rt.zeros(values)?;
         let args = [x.into(), (&self.idx).into(), (&mut out).into(), self.count().into(), (width as u64).into()];
         // SAFETY: the lengths and indices have been checked, the buffers are of `rt`.
-        unsafe { self.each(launcher, KernelId::SparseGather, values as u64, args)? };
+        unsafe { each(launcher, KernelId::SparseGather, self.threads(width), args)? };
         Ok(out)
+    }
+
+    /// [`Support::scatter_add`] on the device.
+    ///
+    /// # Errors
+    /// As there; a buffer of another device; what the driver reports.
+    pub fn scatter_add(&self, rt: &Runtime, val: &Buf<f32>, dst: &mut Buf<f32>, width: usize) -> Result<()> {
+        self.axpy(rt, 1.0, val, dst, width)
     }
 
     /// [`Support::axpy`] on the device.
@@ -116,7 +122,7 @@ impl DeviceSupport {
         let args =
             [dst.into(), (&self.idx).into(), val.into(), scale.into(), self.count().into(), (width as u64).into()];
         // SAFETY: as in `gather`.
-        unsafe { self.each(launcher(rt)?, KernelId::SparseAxpy, val.len() as u64, args) }
+        unsafe { each(launcher(rt)?, KernelId::SparseAxpy, self.threads(width), args) }
     }
 
     /// [`sddmm`] on the device.
@@ -145,25 +151,30 @@ impl DeviceSupport {
             (&mut out).into(),
         ];
         // SAFETY: every index is below outputs times inputs; the lengths have been checked, the buffers are of `rt`.
-        unsafe { self.each(launcher, KernelId::SparseSddmm, 32 * self.count(), args)? };
+        unsafe { each(launcher, KernelId::SparseSddmm, 32 * self.count(), args)? };
         Ok(out)
+    }
+
+    /// Threads for all values: rows go to warps by 32 columns, single values to threads.
+    fn threads(&self, width: usize) -> u64 {
+        self.count() * if width == 1 { 1 } else { 32 * (width as u64).div_ceil(32) }
     }
 
     fn count(&self) -> u64 {
         self.host.nnz() as u64
     }
+}
 
-    /// Starts a kernel with `work` threads, if any.
-    ///
-    /// # Safety
-    /// As [`start`].
-    unsafe fn each<const N: usize>(&self, to: &dyn Launch, kernel: KernelId, work: u64, args: [Arg; N]) -> Result<()> {
-        if work == 0 {
-            return Ok(());
-        }
-        // SAFETY: the caller's promise.
-        unsafe { start(to, kernel, Shape::of(work, THREADS, to.many_blocks()), args) }
+/// Starts a kernel with a thread an item of `work`, if any.
+///
+/// # Safety
+/// As [`start`].
+unsafe fn each<const N: usize>(to: &dyn Launch, kernel: KernelId, work: u64, args: [Arg; N]) -> Result<()> {
+    if work == 0 {
+        return Ok(());
     }
+    // SAFETY: the caller's promise.
+    unsafe { start(to, kernel, Shape::of(work, THREADS, to.many_blocks()), args) }
 }
 
 fn launcher(rt: &Runtime) -> Result<&dyn Launch> {
@@ -225,7 +236,7 @@ impl AdamWStep {
             self.eps.into(),
         ];
         // SAFETY: the lengths and indices have been checked, the buffers are of `rt`.
-        unsafe { at.each(launcher(rt)?, KernelId::SparseAdamw, at.count(), args) }
+        unsafe { each(launcher(rt)?, KernelId::SparseAdamw, at.count(), args) }
     }
 }
 
@@ -263,6 +274,6 @@ impl SgdStep {
             (self.nesterov as u32).into(),
         ];
         // SAFETY: as in `AdamWStep::run`.
-        unsafe { at.each(launcher(rt)?, KernelId::SparseSgd, at.count(), args) }
+        unsafe { each(launcher(rt)?, KernelId::SparseSgd, at.count(), args) }
     }
 }

@@ -1,7 +1,29 @@
-//! Index lists as bytes: LEB128 gaps. The first index, then for each next one index − previous − 1.
+//! Index lists as bytes: LEB128 gaps. The first index, then for each next one index − previous − 1, 7 bits a byte, low
+//! bits first, the top bit set while more follow.
 //!
-//! Each list has one encoding: padded numbers are refused. At density k/n a gap takes about log₂(n/k) + 1.5 bits by
-//! entropy; whole bytes make it 8 while gaps stay below 128.
+//! Each list has one encoding: padded numbers are refused, so equal lists have equal bytes. Random lists of density k/n
+//! take, against the log₂(n/k) + 1.5 bits of a bit-wise code (the entropy is 0.06 below that):
+//!
+//! | k/n | bits an index | log₂(n/k) + 1.5 | bit mask | 32-bit index |
+//! |---|---|---|---|---|
+//! | 10 % | 8.0 | 4.8 | 10 | 32 |
+//! | 1 % | 10.2 | 8.1 | 100 | 32 |
+//! | 0.1 % | 15.1 | 11.5 | 1000 | 32 |
+//! | 0.01 % | 17.6 | 14.8 | 10,000 | 32 |
+//!
+//! Above 12.5 % a [`BitMask`](super::BitMask) is shorter. The 2 to 4 bits that whole bytes cost are a tenth of an index
+//! with its f32 value.
+//!
+//! ```
+//! use ashlar_kernels::sparse::code::{push_gaps, read_gaps};
+//!
+//! let mut bytes = Vec::new();
+//! push_gaps(&mut bytes, &[5, 6, 300])?;
+//! assert_eq!(bytes, [5, 0, 0xa5, 2]); // 5, then gaps of 0 and 293 = 2·128 + 37
+//! let mut at = 0;
+//! assert_eq!(read_gaps(&bytes, &mut at, 3, 1000)?, [5, 6, 300]);
+//! # Ok::<(), ashlar_kernels::Error>(())
+//! ```
 
 use super::support::check_indices;
 use crate::{Error, Result};

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Support;
-use super::support::{PART, Part, same, split};
+use super::support::{PART, Part, run, same, split};
 use crate::simd::{self, vectorised};
 use crate::{Error, Result};
 
@@ -33,7 +33,7 @@ impl AdamWStep {
     /// For step number `step`, which counts from 1, with gradients times `scale` (a clip factor).
     ///
     /// # Errors
-    /// Step 0; betas outside [0, 1); a rate, ε, decay or scale that is negative or not finite.
+    /// Step 0; betas outside [0, 1); ε not above 0; a rate, decay or scale that is negative or not finite.
     pub fn new(step: u64, lr: f32, [beta1, beta2]: [f32; 2], eps: f32, weight_decay: f32, scale: f32) -> Result<Self> {
         if step == 0 {
             return Err(Error::parameter("step", step, "at least 1"));
@@ -41,7 +41,8 @@ impl AdamWStep {
         for (what, beta) in [("beta1", beta1), ("beta2", beta2)] {
             checked(what, beta, (0.0..1.0).contains(&beta), "in [0, 1)")?;
         }
-        for (what, x) in [("lr", lr), ("eps", eps), ("weight_decay", weight_decay), ("scale", scale)] {
+        checked("eps", eps, eps.is_finite() && eps > 0.0, "finite and above 0")?;
+        for (what, x) in [("lr", lr), ("weight_decay", weight_decay), ("scale", scale)] {
             checked(what, x, x.is_finite() && x >= 0.0, "finite and not negative")?;
         }
         let power = |beta: f32| (beta as f64).powf(step as f64);
@@ -57,7 +58,8 @@ impl AdamWStep {
     }
 
     /// Steps the kept coordinates of `w: [len]`; the others stay as they are, without decay. `g` holds `len` gradients,
-    /// or the `nnz` kept ones; the moments `m` and `v` hold `nnz` (zeros before the first step).
+    /// or the `nnz` kept ones; the moments `m` and `v` hold `nnz` (zeros before the first step). A gradient that isn't
+    /// finite reaches its own coordinate only.
     ///
     /// # Errors
     /// Slices of other lengths.
@@ -135,24 +137,68 @@ pub(crate) fn check(at: &Support, w: usize, g: usize, state: usize) -> Result<bo
     Ok(dense)
 }
 
+/// Kept values brought together at once: gathered and scattered one by one, worked on as vectors.
+const TILE: usize = 256;
+
+/// Calls `step` on the kept weights and gradients of each tile; where these lie together in `w`, it works in place.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // three arrays of state beside the indices and the gradient
-fn adamw(step: AdamWStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, m: &mut [f32], v: &mut [f32]) {
-    for (j, ((&i, m), v)) in idx.iter().zip(m).zip(v).enumerate() {
-        let g = g[if dense { i as usize } else { j }] * step.scale;
-        *m += (1.0 - step.beta1) * (g - *m);
-        *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
-        let w = &mut w[(i - base) as usize];
-        *w = *w * step.keep - step.rate * *m / (v.sqrt() / step.root + step.eps);
+fn tiles(
+    idx: &[u32],
+    base: u32,
+    w: &mut [f32],
+    g: &[f32],
+    dense: bool,
+    mut step: impl FnMut(usize, &mut [f32], &[f32]),
+) {
+    let (mut kept_w, mut kept_g) = ([0.0; TILE], [0.0; TILE]);
+    for (n, idx) in idx.chunks(TILE).enumerate() {
+        let g = match run(idx, 0) {
+            _ if !dense => &g[n * TILE..][..idx.len()],
+            Some(run) => &g[run],
+            None => collect(idx, 0, g, &mut kept_g),
+        };
+        if let Some(run) = run(idx, base) {
+            step(n * TILE, &mut w[run], g);
+            continue;
+        }
+        let kept_w = collect(idx, base, w, &mut kept_w);
+        step(n * TILE, kept_w, g);
+        for (&from, &i) in kept_w.iter().zip(idx) {
+            w[(i - base) as usize] = from;
+        }
     }
 }
 
 #[inline(always)]
-fn sgd(step: SgdStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, b: &mut [f32]) {
-    for (j, (&i, b)) in idx.iter().zip(b).enumerate() {
-        let w = &mut w[(i - base) as usize];
-        let g = g[if dense { i as usize } else { j }] + step.weight_decay * *w;
-        *b = step.momentum * *b + g;
-        *w -= step.lr * if step.nesterov { g + step.momentum * *b } else { *b };
+fn collect<'a>(idx: &[u32], base: u32, from: &[f32], to: &'a mut [f32; TILE]) -> &'a mut [f32] {
+    let to = &mut to[..idx.len()];
+    for (to, &i) in to.iter_mut().zip(idx) {
+        *to = from[(i - base) as usize];
     }
+    to
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // three arrays of state beside the indices and the gradient
+fn adamw(step: AdamWStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, m: &mut [f32], v: &mut [f32]) {
+    tiles(idx, base, w, g, dense, |at, w, g| {
+        let (m, v) = (&mut m[at..][..w.len()], &mut v[at..][..w.len()]);
+        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * step.scale;
+            *m += (1.0 - step.beta1) * (g - *m);
+            *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
+            *w = *w * step.keep - step.rate * *m / (v.sqrt() / step.root + step.eps);
+        }
+    });
+}
+
+#[inline(always)]
+fn sgd(step: SgdStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, b: &mut [f32]) {
+    tiles(idx, base, w, g, dense, |at, w, g| {
+        for ((w, &g), b) in w.iter_mut().zip(g).zip(&mut b[at..]) {
+            let g = g + step.weight_decay * *w;
+            *b = step.momentum * *b + g;
+            *w -= step.lr * if step.nesterov { g + step.momentum * *b } else { *b };
+        }
+    });
 }

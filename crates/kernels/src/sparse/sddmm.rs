@@ -62,17 +62,41 @@ fn transposed(x: &[f32], columns: usize, rows: usize) -> Vec<f32> {
 
 #[inline(always)]
 fn dots(dy: &[f32], x: &[f32], positions: usize, inputs: usize, idx: &[u32], out: &mut [f32]) {
-    for (out, &i) in out.iter_mut().zip(idx) {
-        let (r, c) = (i as usize / inputs, i as usize % inputs);
-        let (a, b) = (&dy[r * positions..][..positions], &x[c * positions..][..positions]);
-        let mut sums = [0.0_f32; LANES];
-        let (whole, rest) = (a.chunks_exact(LANES).zip(b.chunks_exact(LANES)), positions - positions % LANES);
-        for (a, b) in whole {
+    let column = |i: u32| &x[i as usize % inputs * positions..][..positions];
+    let (mut idx, mut out) = (idx, out);
+    while let Some(&first) = idx.first() {
+        let row = first as usize / inputs;
+        let a = &dy[row * positions..][..positions];
+        // Four of a row at a time: its values are loaded once, and four sums hide each other's latency.
+        if let (Some(&four), Some(sums)) = (idx.first_chunk::<4>(), out.first_chunk_mut::<4>())
+            && four[3] as usize / inputs == row
+        {
+            *sums = several(a, four.map(column));
+            (idx, out) = (&idx[4..], &mut out[4..]);
+        } else {
+            [out[0]] = several(a, [column(first)]);
+            (idx, out) = (&idx[1..], &mut out[1..]);
+        }
+    }
+}
+
+/// Inner products of one row with several.
+#[inline(always)]
+fn several<const N: usize>(a: &[f32], b: [&[f32]; N]) -> [f32; N] {
+    let mut sums = [[0.0_f32; LANES]; N];
+    let (whole, rest) = a.as_chunks::<LANES>();
+    let b = b.map(|b| b.as_chunks::<LANES>());
+    for (t, a) in whole.iter().enumerate() {
+        for n in 0..N {
+            let b = &b[n].0[t];
             for l in 0..LANES {
-                sums[l] += a[l] * b[l];
+                sums[n][l] += a[l] * b[l];
             }
         }
-        for (sum, (a, b)) in sums.iter_mut().zip(a[rest..].iter().zip(&b[rest..])) {
+    }
+    std::array::from_fn(|n| {
+        let sums = &mut sums[n];
+        for (sum, (a, b)) in sums.iter_mut().zip(rest.iter().zip(b[n].1)) {
             *sum += a * b;
         }
         for step in [16, 8, 4, 2, 1] {
@@ -80,6 +104,6 @@ fn dots(dy: &[f32], x: &[f32], positions: usize, inputs: usize, idx: &[u32], out
                 sums[l] += sums[l + step];
             }
         }
-        *out = sums[0];
-    }
+        sums[0]
+    })
 }

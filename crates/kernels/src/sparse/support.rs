@@ -49,9 +49,7 @@ impl Support {
     /// More than 2³² bits.
     pub fn from_mask(mask: &BitMask) -> Result<Self> {
         Self::check_mask(mask)?;
-        let mut idx = Vec::with_capacity(mask.count() as usize);
-        idx.extend(mask.ones().map(|i| i as u32));
-        Ok(Self { len: mask.len() as u64, idx })
+        Ok(Self { len: mask.len() as u64, idx: mask.to_sorted() })
     }
 
     pub(crate) fn check_mask(mask: &BitMask) -> Result<()> {
@@ -65,12 +63,6 @@ impl Support {
         usize::try_from(self.len).map_err(|_| Error::parameter("mask length", self.len, expected))
     }
 
-    /// How many values rows of `width` hold.
-    pub(crate) fn values(&self, width: usize) -> Result<usize> {
-        let expected = "a width at which all kept values can be addressed";
-        self.nnz().checked_mul(width).ok_or_else(|| Error::parameter("width", width, expected))
-    }
-
     /// Without checks: for kernels that emit indices in order.
     pub(crate) fn from_sorted(len: u64, idx: Vec<u32>) -> Self {
         debug_assert!(check_indices(len, &idx).is_ok());
@@ -82,12 +74,7 @@ impl Support {
     /// # Errors
     /// A length that this machine can't address.
     pub fn to_mask(&self) -> Result<BitMask> {
-        let len = self.addressable()?;
-        let mut words = vec![0_u64; len.div_ceil(64)];
-        for &i in &self.idx {
-            words[i as usize / 64] |= 1 << (i % 64);
-        }
-        BitMask::from_words(len, words)
+        Ok(BitMask::of_sorted(self.addressable()?, &self.idx))
     }
 
     /// Length of the whole vector.
@@ -105,6 +92,11 @@ impl Support {
         &self.idx
     }
 
+    /// The indices, without a copy.
+    pub fn into_idx(self) -> Vec<u32> {
+        self.idx
+    }
+
     /// How many are kept.
     pub fn nnz(&self) -> usize {
         self.idx.len()
@@ -113,24 +105,29 @@ impl Support {
     /// `[nnz, width]`: the kept rows of `x: [len, width]`.
     ///
     /// # Errors
-    /// An `x` of another length.
+    /// An `x` of another length; a width of 0.
     pub fn gather(&self, x: &[f32], width: usize) -> Result<Vec<f32>> {
-        let times = self.len.saturating_mul(width as u64);
-        same("the support times the width", times, "the dense slice", x.len() as u64)?;
-        let mut out = vec![0.0; self.values(width)?];
-        if width == 0 {
-            return Ok(out);
-        }
+        let mut out = vec![0.0; self.values(x.len(), width)?];
+        self.gather_into(x, &mut out, width)?;
+        Ok(out)
+    }
+
+    /// [`Self::gather`] into `out: [nnz, width]`, without an allocation.
+    ///
+    /// # Errors
+    /// Slices of other lengths; a width of 0.
+    pub fn gather_into(&self, x: &[f32], out: &mut [f32], width: usize) -> Result<()> {
+        self.check(x.len(), out.len(), width)?;
         let level = simd::level();
         let parts = self.idx.par_chunks(PART).zip(out.par_chunks_mut(PART * width));
         parts.for_each(|(idx, out)| vectorised!(level, gather(idx: &[u32], x: &[f32], width: usize, out: &mut [f32])));
-        Ok(out)
+        Ok(())
     }
 
     /// `dst[idx[j]] += val[j]` by rows of `width`: `val: [nnz, width]`, `dst: [len, width]`.
     ///
     /// # Errors
-    /// Slices of other lengths.
+    /// Slices of other lengths; a width of 0.
     pub fn scatter_add(&self, val: &[f32], dst: &mut [f32], width: usize) -> Result<()> {
         self.axpy(1.0, val, dst, width)
     }
@@ -138,7 +135,7 @@ impl Support {
     /// `dst[idx[j]] += scale · val[j]` by rows of `width`: `val: [nnz, width]`, `dst: [len, width]`.
     ///
     /// # Errors
-    /// Slices of other lengths.
+    /// Slices of other lengths; a width of 0.
     pub fn axpy(&self, scale: f32, val: &[f32], dst: &mut [f32], width: usize) -> Result<()> {
         self.check(dst.len(), val.len(), width)?;
         axpy(&self.idx, scale, val, dst, width);
@@ -151,18 +148,30 @@ impl Support {
     /// Another number of values.
     pub fn with_values(self, val: Vec<f32>) -> Result<SparseVec> {
         same("idx", self.nnz() as u64, "val", val.len() as u64)?;
-        Ok(SparseVec::from_sorted(self.len, self.idx, val))
+        Ok(SparseVec::of(self, val))
+    }
+
+    /// How many values the kept rows of a dense slice of this length hold.
+    pub(crate) fn values(&self, dense: usize, width: usize) -> Result<usize> {
+        if width == 0 {
+            return Err(Error::parameter("width", width, "at least 1"));
+        }
+        same("the support times the width", self.len.saturating_mul(width as u64), "the dense slice", dense as u64)?;
+        Ok(self.nnz() * width) // as addressable as the dense slice
     }
 
     /// Lengths of a dense and a kept slice.
     pub(crate) fn check(&self, dense: usize, kept: usize, width: usize) -> Result<()> {
-        let times = |n: u64| n.saturating_mul(width as u64);
-        same("the support times the width", times(self.len), "the dense slice", dense as u64)?;
-        same("the indices times the width", times(self.nnz() as u64), "the values", kept as u64)
+        same("the indices times the width", self.values(dense, width)? as u64, "the values", kept as u64)
     }
 }
 
 pub(super) fn check_indices(len: u64, idx: &[u32]) -> Result<()> {
+    // Counting, unlike stopping at the first, is a loop that the compiler vectorises.
+    let wrong = idx.windows(2).filter(|pair| pair[0] >= pair[1]).count();
+    if wrong == 0 && idx.last().is_none_or(|&last| (last as u64) < len) {
+        return Ok(());
+    }
     let mut next = 0_u64;
     for (position, &index) in idx.iter().enumerate() {
         let index = index as u64;
@@ -176,9 +185,6 @@ pub(super) fn check_indices(len: u64, idx: &[u32]) -> Result<()> {
 
 /// `dst[idx[j]] += scale · val[j]`; the lengths and indices have been checked.
 pub(super) fn axpy(idx: &[u32], scale: f32, val: &[f32], dst: &mut [f32], width: usize) {
-    if width == 0 {
-        return;
-    }
     let level = simd::level();
     let parts = split(idx, dst, width);
     parts.into_par_iter().zip(val.par_chunks(PART * width)).for_each(|(part, val)| part.axpy(level, scale, val, width));
@@ -213,11 +219,24 @@ impl Part<'_> {
     }
 }
 
+/// Indices whose values are looked at together: where they are neighbours, the work is dense work.
+const TILE: usize = 256;
+
+/// The places of increasing indices, if nothing lies between them.
+#[inline(always)]
+pub(super) fn run(idx: &[u32], base: u32) -> Option<std::ops::Range<usize>> {
+    let (first, last) = (*idx.first()?, *idx.last()?);
+    ((last - first) as usize + 1 == idx.len()).then(|| (first - base) as usize..(last - base) as usize + 1)
+}
+
 #[inline(always)]
 fn gather(idx: &[u32], x: &[f32], width: usize, out: &mut [f32]) {
     if width == 1 {
-        for (out, &i) in out.iter_mut().zip(idx) {
-            *out = x[i as usize];
+        for (out, idx) in out.chunks_mut(TILE).zip(idx.chunks(TILE)) {
+            match run(idx, 0) {
+                Some(run) => out.copy_from_slice(&x[run]),
+                None => out.iter_mut().zip(idx).for_each(|(out, &i)| *out = x[i as usize]),
+            }
         }
         return;
     }
@@ -230,8 +249,11 @@ fn gather(idx: &[u32], x: &[f32], width: usize, out: &mut [f32]) {
 #[inline(always)]
 fn add(idx: &[u32], base: u32, scale: f32, val: &[f32], dst: &mut [f32], width: usize) {
     if width == 1 {
-        for (&val, &i) in val.iter().zip(idx) {
-            dst[(i - base) as usize] += scale * val;
+        for (val, idx) in val.chunks(TILE).zip(idx.chunks(TILE)) {
+            match run(idx, base) {
+                Some(run) => dst[run].iter_mut().zip(val).for_each(|(dst, &val)| *dst += scale * val),
+                None => val.iter().zip(idx).for_each(|(&val, &i)| dst[(i - base) as usize] += scale * val),
+            }
         }
         return;
     }
