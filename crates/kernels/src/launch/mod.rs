@@ -21,6 +21,7 @@ pub mod clip;
 mod noise;
 mod select;
 mod sketch;
+mod sparse;
 mod table;
 mod topk;
 
@@ -28,6 +29,7 @@ use std::ffi::c_void;
 
 pub use buffer::{Buf, Element};
 pub use sketch::DeviceSketch;
+pub use sparse::DeviceSupport;
 pub use table::{KernelId, Param};
 
 use crate::Result;
