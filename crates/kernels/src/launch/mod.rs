@@ -22,6 +22,7 @@ mod dequant;
 mod noise;
 mod select;
 mod sketch;
+mod sparse;
 mod table;
 mod topk;
 
@@ -29,6 +30,7 @@ use std::ffi::c_void;
 
 pub use buffer::{Buf, Element};
 pub use sketch::DeviceSketch;
+pub use sparse::DeviceSupport;
 pub use table::{KernelId, Param};
 
 use crate::Result;

@@ -3,6 +3,7 @@
 
 pub mod clip;
 pub mod dequant;
+pub mod sparse;
 
 use ashlar_kernels::launch::{DeviceSketch, Runtime};
 use ashlar_kernels::noise::{Noise, NoiseKey};
