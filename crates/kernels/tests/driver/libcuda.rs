@@ -1,10 +1,14 @@
-//! As much of a CUDA driver as it takes to say no: compiled by the test to `libcuda.so.1`, never linked.
+//! As much of a CUDA driver as it takes to say no, and to copy: compiled by the test to `libcuda.so.1`, never linked.
 //!
 //! `FAKE_GPUS` names its GPUs (`name:major.minor`, separated by commas), `FAKE_DRIVER` its version (12040 is 12.4); any
-//! PTX is refused with the error `FAKE_LOAD`.
+//! PTX is refused with the error `FAKE_LOAD`. Device memory is the host's, a copy happens when it is ordered, and with
+//! `FAKE_TRACE` what is ordered on streams is printed. `FAKE_FULL` bytes is the most that can be allocated at once; the copy with
+//! number `FAKE_BROKEN` fails.
 #![allow(non_snake_case)]
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::alloc::{Layout, alloc_zeroed};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SUCCESS: c_int = 0;
 
@@ -105,7 +109,166 @@ extern "C" fn cuCtxSynchronize() -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: c_uint) -> c_int {
-    unsafe { *stream = 16 as *mut c_void };
+    unsafe { *stream = COMPUTE as *mut c_void };
+    SUCCESS
+}
+
+const COMPUTE: usize = 16;
+
+fn trace(line: &str) {
+    if std::env::var_os("FAKE_TRACE").is_some() {
+        println!("\n> {line}");
+    }
+}
+
+fn stream(stream: *const c_void) -> &'static str {
+    if stream as usize == COMPUTE { "compute" } else { "copy" }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) -> c_int {
+    unsafe { (*least, *greatest) = (0, -5) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuStreamCreateWithPriority(stream: *mut *mut c_void, _flags: c_uint, priority: c_int) -> c_int {
+    trace(&format!("a stream of priority {priority}"));
+    unsafe { *stream = 32 as *mut c_void };
+    SUCCESS
+}
+
+/// Never freed: the tests are short.
+fn allocate(bytes: usize) -> Option<*mut u8> {
+    if std::env::var("FAKE_FULL").ok().and_then(|most| most.parse().ok()).is_some_and(|most: usize| bytes > most) {
+        return None;
+    }
+    Some(unsafe { alloc_zeroed(Layout::from_size_align(bytes.max(1), 256).ok()?) })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> c_int {
+    let Some(memory) = allocate(bytes) else { return 2 };
+    unsafe { *address = memory as u64 };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuMemFree_v2(_address: u64) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) -> c_int {
+    let Some(memory) = allocate(bytes) else { return 2 };
+    trace(&format!("{bytes} bytes pinned with flags {flags}"));
+    unsafe { *address = memory.cast() };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuMemFreeHost(_address: *mut c_void) -> c_int {
+    SUCCESS
+}
+
+static EVENTS: AtomicUsize = AtomicUsize::new(1);
+static COPIES: AtomicUsize = AtomicUsize::new(0);
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuEventCreate(event: *mut *mut c_void, flags: c_uint) -> c_int {
+    assert!(flags & 2 == 2, "an event with timing: {flags}");
+    unsafe { *event = EVENTS.fetch_add(1, Ordering::SeqCst) as *mut c_void };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventDestroy_v2(_event: *mut c_void) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventRecord(event: *mut c_void, on: *const c_void) -> c_int {
+    trace(&format!("{} records {}", stream(on), event as usize));
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventSynchronize(_event: *mut c_void) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamWaitEvent(on: *const c_void, event: *mut c_void, _flags: c_uint) -> c_int {
+    trace(&format!("{} waits for {}", stream(on), event as usize));
+    SUCCESS
+}
+
+unsafe fn copy(to: u64, from: *const u8, bytes: usize) -> c_int {
+    if COPIES.fetch_add(1, Ordering::SeqCst) + 1 == number("FAKE_BROKEN") as usize {
+        return 700;
+    }
+    unsafe { std::ptr::copy_nonoverlapping(from, to as *mut u8, bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, on: *const c_void) -> c_int {
+    trace(&format!("{} copies {bytes}", stream(on)));
+    unsafe { copy(to, from, bytes) }
+}
+
+unsafe fn batch(to: *const u64, from: *const u64, bytes: *const usize, count: usize, attributes: *const c_uint) -> c_int {
+    assert_eq!(unsafe { std::slice::from_raw_parts(attributes, 6) }, [1, 0, 0, 0, 0, 0]);
+    for at in 0..count {
+        let result = unsafe { copy(*to.add(at), *from.add(at) as *const u8, *bytes.add(at)) };
+        if result != SUCCESS {
+            return result;
+        }
+    }
+    SUCCESS
+}
+
+unsafe extern "C" fn batch_1(
+    to: *const u64,
+    from: *const u64,
+    bytes: *const usize,
+    count: usize,
+    attributes: *const c_uint,
+    first: *const usize,
+    kinds: usize,
+    _failed: *mut usize,
+    on: *const c_void,
+) -> c_int {
+    assert!(unsafe { *first } == 0 && kinds == 1);
+    trace(&format!("{} copies {count} at once, as in 12.8", stream(on)));
+    unsafe { batch(to, from, bytes, count, attributes) }
+}
+
+unsafe extern "C" fn batch_2(
+    to: *const u64,
+    from: *const u64,
+    bytes: *const usize,
+    count: usize,
+    attributes: *const c_uint,
+    first: *const usize,
+    kinds: usize,
+    on: *const c_void,
+) -> c_int {
+    assert!(unsafe { *first } == 0 && kinds == 1);
+    trace(&format!("{} copies {count} at once, as in 13.0", stream(on)));
+    unsafe { batch(to, from, bytes, count, attributes) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuGetProcAddress_v2(
+    name: *const c_char,
+    address: *mut *const c_void,
+    version: c_int,
+    _flags: u64,
+    _status: *mut c_int,
+) -> c_int {
+    assert_eq!(unsafe { CStr::from_ptr(name) }, c"cuMemcpyBatchAsync");
+    unsafe { *address = if version >= 13_000 { batch_2 as *const c_void } else { batch_1 as *const c_void } };
     SUCCESS
 }
 
@@ -129,6 +292,8 @@ unsafe extern "C" fn cuGetErrorName(error: c_int, name: *mut *const c_char) -> c
     let text = match error {
         222 => c"CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
         209 => c"CUDA_ERROR_NO_BINARY_FOR_GPU",
+        2 => c"CUDA_ERROR_OUT_OF_MEMORY",
+        700 => c"CUDA_ERROR_ILLEGAL_ADDRESS",
         _ => c"CUDA_ERROR_UNKNOWN",
     };
     unsafe { *name = text.as_ptr() };
