@@ -188,6 +188,15 @@ impl<T: Element> Buf<T> {
         }
     }
 
+    /// The array as cudarc's type; `None` on the CPU.
+    #[cfg(feature = "candle-cuda")]
+    pub(crate) fn into_cuda(self) -> Option<cudarc::driver::CudaSlice<T>> {
+        match self.store {
+            Store::Host(_) => None,
+            Store::Cuda(slice) => Some(slice),
+        }
+    }
+
     /// Address on the device, for a kernel that reads.
     pub(super) fn address(&self) -> u64 {
         match &self.store {
