@@ -145,7 +145,10 @@ impl Gpu {
     /// On candle's stream, with kernels loaded into candle's cache when they are used.
     #[cfg(feature = "candle-cuda")]
     pub fn on_candle(device: &candle_core::CudaDevice) -> Result<Self> {
-        use CUdevice_attribute::*;
+        use CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        };
         let stream = device.cuda_stream();
         let context = stream.context();
         let ask = |which| context.attribute(which).map_err(failed("asking for the GPU's properties"));

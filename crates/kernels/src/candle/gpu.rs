@@ -3,9 +3,9 @@
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
-use candle_core::cuda_backend::{CudaDType, CudaDevice};
+use candle_core::cuda_backend::CudaDevice;
 use candle_core::{CudaStorage, Error, Layout, Result};
-use cudarc::driver::{CudaStream, DeviceSlice, SyncOnDrop};
+use cudarc::driver::{CudaStream, SyncOnDrop};
 
 use super::op::Number;
 use crate::device::DeviceError;
