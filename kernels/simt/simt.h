@@ -188,6 +188,7 @@ inline double __longlong_as_double(long long v) { return ::simt::unpack<double>(
 // The build forbids contraction (-ffp-contract=off), as -fmad=false does for nvcc.
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsqrt_rn(float v) { return std::sqrt(v); }
 inline double __dadd_rn(double a, double b) { return a + b; }

@@ -5,6 +5,7 @@
 //! 1). Both sides know d.
 
 use ashlar_kernels::SparseVec;
+use ashlar_kernels::sparse::code::{gaps_len, push_varint, read_gaps, read_varint, varint_len};
 
 use crate::{Error, Result};
 
@@ -12,23 +13,6 @@ const DENSE: u8 = 0;
 const BITMAP: u8 = 1;
 const INDICES: u8 = 2;
 const GAPS: u8 = 3;
-
-/// Bytes of a LEB128 number.
-const fn varint_len(x: u64) -> u64 {
-    // 0 takes a byte like 1.
-    (64 - (x | 1).leading_zeros() as u64).div_ceil(7)
-}
-
-/// Bytes of the gaps between ascending indices.
-fn gaps_len(indices: impl Iterator<Item = u32>) -> u64 {
-    let mut next = 0;
-    let mut bytes = 0;
-    for i in indices {
-        bytes += varint_len(u64::from(i - next));
-        next = i.saturating_add(1);
-    }
-    bytes
-}
 
 /// Tag and length of the shortest index section for `count` of `d` values.
 fn shortest(d: u64, count: u64, indices: impl Iterator<Item = u32>) -> (u8, u64) {
@@ -75,22 +59,14 @@ pub fn encode(sparse: &SparseVec) -> Vec<u8> {
         GAPS => {
             let mut next = 0;
             for &i in sparse.idx() {
-                push_varint(&mut frame, u64::from(i - next));
-                next = i.saturating_add(1);
+                push_varint(&mut frame, u64::from(i) - next);
+                next = u64::from(i) + 1;
             }
         }
         _ => {}
     }
     sparse.val().iter().for_each(|value| frame.extend_from_slice(&value.to_le_bytes()));
     frame
-}
-
-fn push_varint(frame: &mut Vec<u8>, mut x: u64) {
-    while x >= 0x80 {
-        frame.push(x as u8 | 0x80);
-        x >>= 7;
-    }
-    frame.push(x as u8);
 }
 
 /// Reads a frame of a vector of length d; anything that [`encode`] would not have written is an error or reads as an
@@ -117,16 +93,7 @@ pub fn decode(frame: &[u8], d: u64) -> Result<SparseVec> {
             let bytes = reader.bytes(4 * count)?;
             bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
         }
-        GAPS => {
-            let mut idx = Vec::with_capacity(count);
-            let mut next = 0u64;
-            for _ in 0..count {
-                let i = next.saturating_add(reader.varint()?);
-                idx.push(u32::try_from(i).map_err(|_| reader.damaged("an index exceeds 32 bits"))?);
-                next = i + 1;
-            }
-            idx
-        }
+        GAPS => read_gaps(frame, &mut reader.at, count as u64, d)?,
         _ => return Err(reader.damaged("the tag is unknown, or dense without all values")),
     };
     if idx.len() != count {
@@ -159,15 +126,7 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64> {
-        let mut x = 0u64;
-        for shift in (0..63).step_by(7) {
-            let byte = self.bytes(1)?[0];
-            x |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(x);
-            }
-        }
-        Err(self.damaged("a number is longer than 63 bits"))
+        Ok(read_varint(self.frame, &mut self.at)?)
     }
 }
 
@@ -217,6 +176,10 @@ mod tests {
         // d = 80: bitmap 10 bytes; 3 plain indices 12; gaps 3 (0, 9, 9).
         let v = SparseVec::new(80, vec![0, 10, 20], vec![1.0; 3]).unwrap();
         assert_eq!(encode(&v).len(), 1 + 1 + 3 + 12);
+        assert_eq!(encode(&v)[..9], [GAPS, 3, 0, 9, 9, 0, 0, 0x80, 0x3f]);
+        // A gap of 294 in two bytes: 294 = 2·128 + 38.
+        let v = SparseVec::new(1000, vec![5, 300], vec![1.0; 2]).unwrap();
+        assert_eq!(encode(&v)[..5], [GAPS, 2, 5, 0xa6, 2]);
         // Twelve of 80: gaps take no fewer than the 10 bytes of the bitmap.
         assert_eq!(frame_len(80, 12, 0..12), 1 + 1 + 10 + 48);
         assert_eq!(frame_len(80, 80, 0..80), 1 + 1 + 320);

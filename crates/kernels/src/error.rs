@@ -62,6 +62,14 @@ pub enum Error {
         /// Length of the vector.
         len: u64,
     },
+    /// Bytes that are no index list.
+    #[error("index code at byte {offset}: {reason}")]
+    IndexCode {
+        /// Where the number starts that can't be read.
+        offset: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A sketch configuration that can't work.
     #[error("sketch {field} = {value}: {expected}")]
     SketchConfig {

@@ -100,7 +100,7 @@ pub mod simd;
 #[cfg(feature = "simt")]
 pub mod simt;
 pub mod sketch;
-mod sparse;
+pub mod sparse;
 pub mod topk;
 
 pub use error::{Error, Result};

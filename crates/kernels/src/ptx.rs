@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn the_committed_ptx_belongs_to_the_sources() {
         let manifest = manifest();
-        assert_eq!(manifest.keys().collect::<Vec<_>>(), ["clip.ptx", "noise.ptx", "sketch.ptx", "topk.ptx"]);
+        assert_eq!(
+            manifest.keys().collect::<Vec<_>>(),
+            ["clip.ptx", "noise.ptx", "sketch.ptx", "sparse.ptx", "topk.ptx"]
+        );
         for (file, Recorded { sha256: hash, sources, .. }) in &manifest {
             assert_eq!(&sha256(&format!("ptx/{file}")), hash, "kernels/ptx/{file} was edited: run `cargo xtask ptx`");
             assert!(!sources.is_empty());

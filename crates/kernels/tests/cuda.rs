@@ -9,6 +9,7 @@ use ashlar_kernels::launch::Runtime;
 use ashlar_kernels::require_gpu;
 use ashlar_kernels::topk::{Count, TopK};
 use common::clip::{check_clip, check_records, clippings, records};
+use common::sparse::{check_sparse, problems};
 use common::{
     Make, check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector,
 };
@@ -69,6 +70,16 @@ fn clipping_has_the_bits_of_the_cpu() {
     outcome.expect("the CPU's bits");
     let outcome = cases(1000).run(&records(), |records| {
         check_records(&rt, &records);
+        Ok(())
+    });
+    outcome.expect("the CPU's bits");
+}
+
+#[test]
+fn sparse_work_has_the_bits_of_the_cpu() {
+    let rt = require_gpu!();
+    let outcome = cases(1000).run(&problems(), |problem| {
+        check_sparse(&rt, &problem);
         Ok(())
     });
     outcome.expect("the CPU's bits");

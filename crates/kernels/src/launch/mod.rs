@@ -21,6 +21,7 @@ pub mod clip;
 mod noise;
 mod select;
 mod sketch;
+mod sparse;
 mod table;
 mod topk;
 
@@ -30,6 +31,7 @@ pub use buffer::{Buf, Element};
 pub use sketch::DeviceSketch;
 #[cfg(feature = "candle")]
 pub(crate) use sketch::{read_estimates, sketch_row, unsketch_row};
+pub use sparse::DeviceSupport;
 pub use table::{KernelId, Param};
 
 use crate::Result;

@@ -92,6 +92,17 @@ kernels! {
         ClipEmbedding simt_clip_embedding [p p p p p U p p p U p]
         ClipChannels simt_clip_channels [p p U U U p]
     }
+    "sparse" {
+        SparseGather simt_sparse_gather [p p p U U]
+        SparseAxpy simt_sparse_axpy [p p p f U U]
+        SparseSgd simt_sparse_sgd [p p p p U u f f f u]
+        SparseAdamw simt_sparse_adamw [p p p p p U u f f f f f f f]
+        SparseTranspose simt_sparse_transpose [p U U p]
+        SparseSddmm simt_sparse_sddmm [p p p U U U p]
+        SparseMaskCount simt_sparse_mask_count [p U p]
+        SparseMaskWrite simt_sparse_mask_write [p U p p]
+        SparseIndexMask simt_sparse_index_mask [p U p]
+    }
     "sketch" {
         SketchCheckQuantised simt_sketch_check_quantised [p U F p]
         SketchCheckFixed simt_sketch_check_fixed [p U F p]

@@ -12,5 +12,7 @@ mod recall;
 mod sketch_laws;
 mod sketch_oracles;
 mod sparse;
+mod sparse_code;
+mod sparse_ops;
 mod topk_laws;
 mod topk_oracles;
