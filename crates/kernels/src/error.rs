@@ -179,6 +179,9 @@ pub enum Error {
     /// A device that can't be had, or fails.
     #[error(transparent)]
     Device(#[from] crate::device::DeviceError),
+    /// Experts that can't be held or brought.
+    #[error(transparent)]
+    Prefetch(#[from] crate::prefetch::PrefetchError),
 }
 
 impl Error {
@@ -186,6 +189,7 @@ impl Error {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Device(error) => error.is_input(),
+            Self::Prefetch(error) => error.is_input(),
             Self::Io { action, .. } => *action != "write",
             Self::Entropy { .. } => false,
             _ => true,

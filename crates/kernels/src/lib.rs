@@ -16,6 +16,8 @@
 //! | their norms without them | [`clip::ghost`] | flops of a table there |
 //! | noise for private sums | [`noise::NoiseKey`] | no bytes but the output's |
 //! | exact integer noise | [`noise::DiscreteGaussian`] | |
+//! | 4-bit and 8-bit weights to floats | [`dequant::Format`] | 0.5 or 1.06 bytes an element in, 4 or 2 out |
+//! | experts brought before they are needed | [`prefetch::ExpertSlots`] | each byte read and written once |
 //! | random numbers | [`rng::stream`] | |
 //! | safetensors in and out | [`files`] | |
 //!
@@ -89,11 +91,13 @@ pub mod cli;
 pub mod clip;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod dequant;
 pub mod device;
 mod error;
 pub mod files;
 pub mod launch;
 pub mod noise;
+pub mod prefetch;
 pub mod ptx;
 pub mod rng;
 pub mod simd;

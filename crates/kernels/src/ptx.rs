@@ -110,7 +110,7 @@ mod tests {
         let manifest = manifest();
         assert_eq!(
             manifest.keys().collect::<Vec<_>>(),
-            ["clip.ptx", "noise.ptx", "sketch.ptx", "sparse.ptx", "topk.ptx"]
+            ["clip.ptx", "dequant.ptx", "noise.ptx", "sketch.ptx", "sparse.ptx", "topk.ptx"]
         );
         for (file, Recorded { sha256: hash, sources, .. }) in &manifest {
             assert_eq!(&sha256(&format!("ptx/{file}")), hash, "kernels/ptx/{file} was edited: run `cargo xtask ptx`");
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_in_the_ptx_is_fused_or_approximate() {
-        for file in ["topk", "sketch", "noise", "clip"] {
+        for file in ["topk", "sketch", "noise", "clip", "dequant"] {
             let ptx = fs::read_to_string(folder().join(format!("ptx/{file}.ptx"))).expect("committed PTX");
             for forbidden in ["fma.rn", ".approx", ".ftz", "min.f32", "max.f32"] {
                 assert!(!ptx.contains(forbidden), "{file}.ptx holds {forbidden}: its bits would differ from the CPU's");

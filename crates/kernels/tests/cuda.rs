@@ -9,6 +9,7 @@ use ashlar_kernels::launch::Runtime;
 use ashlar_kernels::require_gpu;
 use ashlar_kernels::topk::{Count, TopK};
 use common::clip::{check_clip, check_records, clippings, records};
+use common::dequant::{check_dequant, packings};
 use common::sparse::{check_sparse, problems};
 use common::{
     Make, check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector,
@@ -80,6 +81,16 @@ fn sparse_work_has_the_bits_of_the_cpu() {
     let rt = require_gpu!();
     let outcome = cases(1000).run(&problems(), |problem| {
         check_sparse(&rt, &problem);
+        Ok(())
+    });
+    outcome.expect("the CPU's bits");
+}
+
+#[test]
+fn unpacking_has_the_bits_of_the_cpu() {
+    let rt = require_gpu!();
+    let outcome = cases(1000).run(&packings(), |(format, n, packed, from)| {
+        check_dequant(&rt, format, n, &packed, from);
         Ok(())
     });
     outcome.expect("the CPU's bits");

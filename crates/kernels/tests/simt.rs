@@ -13,6 +13,7 @@ use ashlar_kernels::simt::set_order;
 use ashlar_kernels::sketch::{HashFamily, SketchConfig};
 use ashlar_kernels::topk::{Count, NanPolicy, TopK};
 use common::clip::{check_clip, check_records, clippings, records};
+use common::dequant::{check_dequant, packings};
 use common::sparse::{check_sparse, problems};
 use common::{check_noise, check_sketch, check_topk, lengths, makes, noises, offsets, selections, sketches, vector};
 use proptest::prelude::*;
@@ -55,6 +56,12 @@ proptest! {
     fn sparse_work_has_the_bits_of_the_cpu(problem in problems(), order: u64) {
         set_order(order % 4 * order);
         check_sparse(&simt(), &problem);
+    }
+
+    #[test]
+    fn unpacking_has_the_bits_of_the_cpu((format, n, packed, from) in packings(), order: u64) {
+        set_order(order % 4 * order);
+        check_dequant(&simt(), format, n, &packed, from);
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod sealed {
     impl Sealed for u8 {}
     impl Sealed for u32 {}
     impl Sealed for u64 {}
+    impl Sealed for half::bf16 {}
+    impl Sealed for half::f16 {}
 }
 
 /// What a buffer can hold: plain numbers, of which zero bytes are a value.
@@ -31,6 +33,8 @@ impl Element for i64 {}
 impl Element for u8 {}
 impl Element for u32 {}
 impl Element for u64 {}
+impl Element for half::bf16 {}
+impl Element for half::f16 {}
 
 /// An array on a device: ordinary memory on the CPU and under the shim, device memory on a GPU.
 #[derive(Debug)]

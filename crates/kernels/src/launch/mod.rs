@@ -18,6 +18,7 @@
 
 mod buffer;
 pub mod clip;
+mod dequant;
 mod noise;
 mod select;
 mod sketch;

@@ -103,6 +103,14 @@ kernels! {
         SparseMaskWrite simt_sparse_mask_write [p U p p]
         SparseIndexMask simt_sparse_index_mask [p U p]
     }
+    "dequant" {
+        DequantInt4F32 simt_dequant_int4_f32 [p U u u U U p]
+        DequantInt4Bf16 simt_dequant_int4_bf16 [p U u u U U p]
+        DequantInt4F16 simt_dequant_int4_f16 [p U u u U U p]
+        DequantQ80F32 simt_dequant_q8_0_f32 [p U p]
+        DequantQ80Bf16 simt_dequant_q8_0_bf16 [p U p]
+        DequantQ80F16 simt_dequant_q8_0_f16 [p U p]
+    }
     "sketch" {
         SketchCheckQuantised simt_sketch_check_quantised [p U F p]
         SketchCheckFixed simt_sketch_check_fixed [p U F p]

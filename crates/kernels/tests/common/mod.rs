@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part
 
 pub mod clip;
+pub mod dequant;
 pub mod sparse;
 
 use ashlar_kernels::launch::{DeviceSketch, Runtime};

@@ -6,8 +6,11 @@ mod clip_opacus;
 #[cfg(feature = "cli")]
 mod commands;
 mod common;
+mod dequant;
 mod hostile_files;
 mod noise_laws;
+mod prefetch_sim;
+mod prefetch_threads;
 mod recall;
 mod sketch_laws;
 mod sketch_oracles;
