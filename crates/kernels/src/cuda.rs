@@ -258,6 +258,14 @@ pub(crate) fn download<T: Element>(slice: &CudaSlice<T>) -> Result<Vec<T>> {
     Ok(data)
 }
 
+#[cfg(feature = "candle")]
+pub(crate) fn duplicate<T: Element>(slice: &CudaSlice<T>) -> Result<CudaSlice<T>> {
+    if slice.is_empty() {
+        return slice.stream().null().map_err(failed("allocating on the GPU"));
+    }
+    slice.stream().clone_dtod(slice).map_err(failed("copying on the GPU"))
+}
+
 pub(crate) fn overwrite<T: Element>(slice: &mut CudaSlice<T>, data: &[T]) -> Result<()> {
     if data.is_empty() {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::op::{Op1, Op2};
-use super::{clip, ghost, noise, sketch, topk};
+use super::{clip, dequant, ghost, noise, sketch, sparse, topk};
 use crate::clip::{ClipRule, Clipper, TokenGroups};
 use crate::device::Device;
 use crate::launch::Runtime;
@@ -12,7 +12,7 @@ use crate::rng::SplitMix64;
 use crate::sketch::SketchConfig;
 use crate::topk::{Count, TopK};
 
-fn numbers(n: usize, seed: u64) -> Vec<f32> {
+fn numbers(n: u64, seed: u64) -> Vec<f32> {
     let mut random = SplitMix64::new(seed);
     (0..n).map(|_| (random.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
@@ -56,7 +56,7 @@ fn sketches() {
         let (x, offset, n) = (numbers(3000, 2), 5000, 3000);
         same(&sketch::Accumulate { config, offset }, &x, &[3000]);
         let f32s = SketchConfig { table: crate::sketch::TableKind::F32, ..config };
-        let table = numbers(config.cells() as usize, 3);
+        let table = numbers(config.cells(), 3);
         same(&sketch::Estimate { config: f32s, offset, n }, &table, &[]);
         for row in 0..config.rows {
             same(&sketch::Read { config, row, offset, n }, &table[..config.cols as usize], &[]);
@@ -65,6 +65,36 @@ fn sketches() {
         same(&sketch::Read { config, row: 0, offset, n: 0 }, &table[..config.cols as usize], &[]);
         same(&sketch::Add { config, row: 0, offset }, &[], &[0]);
     }
+}
+
+#[test]
+fn sparse_work() {
+    use crate::sparse::Support;
+    let kept = sparse::Kept::from(Support::new(1500, (0..1500).step_by(7).collect()).expect("increasing"));
+    let nnz = kept.support().nnz();
+    for width in [1, 3] {
+        let (x, values) = (numbers(1500 * width as u64, 1), numbers((nnz * width) as u64, 2));
+        same(&sparse::Gather { kept: kept.clone(), width }, &x, &[1500, width]);
+        same(&sparse::Scatter { kept: kept.clone(), width, scale: -0.5 }, &values, &[nnz, width]);
+        let op = sparse::Axpy { kept: kept.clone(), scale: 0.3 };
+        same2(&op, &x, &values, [&[1500, width], &[nnz, width]]);
+    }
+    let op = sparse::Sddmm { kept, sizes: [20, 30, 50] };
+    same2(&op, &numbers(600, 1), &numbers(1000, 2), [&[20, 30], &[20, 50]]);
+}
+
+#[test]
+fn unpacking() {
+    use crate::dequant::Format;
+    let packed = Format::Q8_0.quantise(&numbers(640, 1)).expect("numbers");
+    let op = dequant::Dequantise::<half::bf16> {
+        format: Format::Q8_0,
+        shape: (20, 32).into(),
+        output: std::marker::PhantomData,
+    };
+    let rt = runtime();
+    let device = op.device(&rt, &rt.upload(&packed).expect("upload"), &[]).expect("the device side");
+    assert!(device.to_vec().expect("download") == op.cpu(&packed, &[]).expect("the CPU side"));
 }
 
 #[test]

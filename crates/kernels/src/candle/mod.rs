@@ -13,6 +13,11 @@
 //! | [`ghost::linear_squared_norms`], [`ghost::embedding_squared_norms`] | squared norms `[N]` on the host | none: host values |
 //! | [`ghost::linear_weighted_sum`], [`ghost::embedding_weighted_sum`] | Σ cᵢ·gᵢ of a layer | an error that names it |
 //! | [`ghost::channel_gradients`] | per-example gradients of a scale or bias | exact |
+//! | [`sparse::Kept::gather`], [`sparse::Kept::scatter`] | values at kept places, and back into zeros | each other |
+//! | [`sparse::Kept::scatter_add`], [`sparse::Kept::axpy`] | x + a·v at the kept places | identity; a times gather |
+//! | [`sparse::Kept::axpy_in_place`], [`sparse::MaskedAdamW`], [`sparse::MaskedSgd`] | in place; state of `nnz` values | refuse tensors on the tape |
+//! | [`sparse::Kept::sddmm`] | the kept entries of dyᵀ·x | two products with the sparse matrix |
+//! | [`dequant::dequantise`] | f32, bf16 or f16 from packed bytes | none: codes are integers |
 //! | [`noise::add`], [`noise::add_and_divide`], [`noise::fill`] | x plus Gaussian or Laplace noise | the identity, over the divisor |
 //!
 //! ```
@@ -34,7 +39,7 @@
 //!
 //! # What goes in
 //!
-//! f32 tensors (u32 for ids); another type is an error that names the conversion, not a silent cast. A function that makes
+//! f32 tensors (u32 for ids, u8 for packed weights); another type is an error that names the conversion, not a silent cast. A function that makes
 //! a new tensor takes any layout: where the elements lie in order they are read where they are, a narrowed tensor's from
 //! its offset; a transposed, strided or broadcast one is copied first, as `.contiguous()` would. A function that works in
 //! place refuses what isn't contiguous, and any tensor on the tape, since candle can't see the change.
@@ -54,6 +59,7 @@
 //! [`Error`](crate::Error).
 
 pub mod clip;
+pub mod dequant;
 #[cfg(all(test, feature = "simt"))]
 mod device_test;
 pub mod ghost;
@@ -63,4 +69,5 @@ mod inplace;
 pub mod noise;
 mod op;
 pub mod sketch;
+pub mod sparse;
 pub mod topk;

@@ -19,6 +19,8 @@ impl Number for f64 {}
 impl Number for u8 {}
 impl Number for u32 {}
 impl Number for i64 {}
+impl Number for half::bf16 {}
+impl Number for half::f16 {}
 
 /// An operation of one tensor.
 pub(super) trait Op1: Send + Sync + 'static {

@@ -3,8 +3,10 @@
 #![cfg(feature = "candle")]
 
 mod clip;
+mod dequant;
 mod selection;
 mod sketch;
+mod sparse;
 
 use ashlar_kernels::rng::SplitMix64;
 use candle_core::{DType, Device, Result, Tensor};
