@@ -32,7 +32,7 @@ dry() {
   env LD_LIBRARY_PATH="$dir/fake" FAKE_GPUS="a driver that computes nothing:9.0" FAKE_DRIVER=12040 FAKE_RUNS=1 \
     SKIP_PARITY=1 ASHLAR_GPU_BENCH_LOG2=16 OUT="$dir/dry" PATH=/usr/bin:/bin "$dir/run.sh" \
     --warm-up-time 0.01 --measurement-time 0.02
-  cargo xtask gpu-table "$dir/dry"
+  cargo run --release --quiet -p xtask -- gpu-table "$dir/dry"
 }
 
 case $mode in

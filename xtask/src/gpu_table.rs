@@ -88,7 +88,7 @@ fn table(log: &str, times: &Times) -> Outcome<String> {
                 .copied()
                 .ok_or_else(|| format!("`{entry}` has no `{function}`: run the whole bench"))
         };
-        text.push_str(&format!("| {entry} | {:.4e} |", one("cold")?.bytes));
+        text.push_str(&format!("| {entry} | {:.1} MB |", one("cold")?.bytes / 1e6));
         for state in ["cold", "warm"] {
             let (call, copy) = (one(state)?, one(&format!("copy {state}"))?);
             let rate = call.bytes / call.seconds / 1e9;
@@ -155,10 +155,7 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("cache 50 MiB"), "{table}");
-        assert!(
-            table.ends_with("| topk 1% | 4.0000e6 | 0.0020 | 2000.0 | 0.50 | 0.0010 | 4000.0 | 0.90 |\n"),
-            "{table}"
-        );
+        assert!(table.ends_with("| topk 1% | 4.0 MB | 0.0020 | 2000.0 | 0.50 | 0.0010 | 4000.0 | 0.90 |\n"), "{table}");
         let page = format!("# Page\n\n{BEGIN}nothing yet\n{END}\nmore\n");
         let written = replaced(&page, &table).expect("a place");
         assert!(written.contains("| topk 1% |") && written.ends_with("more\n") && !written.contains("nothing yet"));

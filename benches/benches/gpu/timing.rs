@@ -75,16 +75,21 @@ impl<'a> Timer<'a> {
     }
 
     /// One entry: `work` moves `bytes` at least.
-    pub fn entry(
+    pub fn entry(&self, criterion: &mut Criterion, name: &str, bytes: u64, work: impl FnMut() -> Outcome) -> Outcome {
+        let half = (bytes / 2).max(1) as usize;
+        let (from, mut to) = (self.stream.alloc_zeros::<u8>(half)?, self.stream.alloc_zeros::<u8>(half)?);
+        self.beside(criterion, name, bytes, work, || Ok(self.stream.memcpy_dtod(&from, &mut to)?))
+    }
+
+    /// One entry beside a copy of its own.
+    pub fn beside(
         &self,
         criterion: &mut Criterion,
         name: &str,
         bytes: u64,
         mut work: impl FnMut() -> Outcome,
+        mut copy: impl FnMut() -> Outcome,
     ) -> Outcome {
-        let half = (bytes / 2).max(1) as usize;
-        let (from, mut to) = (self.stream.alloc_zeros::<u8>(half)?, self.stream.alloc_zeros::<u8>(half)?);
-        let mut copy = || Ok(self.stream.memcpy_dtod(&from, &mut to)?);
         for _ in 0..WARM_UPS {
             work()?;
             copy()?;

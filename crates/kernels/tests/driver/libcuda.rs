@@ -202,6 +202,19 @@ unsafe extern "C" fn cuMemFree_v2(address: u64) -> c_int {
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemHostAlloc(pointer: *mut *mut c_void, bytes: usize, _flags: c_uint) -> c_int {
+    let mut address = 0;
+    unsafe { cuMemAlloc_v2(&raw mut address, bytes) };
+    unsafe { *pointer = address as *mut c_void };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemFreeHost(pointer: *mut c_void) -> c_int {
+    unsafe { cuMemFree_v2(pointer as u64) }
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, _stream: *mut c_void) -> c_int {
     unsafe { std::ptr::copy(from, to as *mut u8, bytes) };
     SUCCESS
