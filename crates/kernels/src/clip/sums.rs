@@ -14,6 +14,8 @@ const LANES: usize = 64;
 /// Rows that fit are summed right after their norms, from the cache: a quarter of a common second-level cache, which the
 /// sum shares. Asking for the next rows meanwhile (`prefetcht1`) took a quarter longer.
 const CACHE_BYTES: usize = 256 << 10;
+/// Rows that no second-level cache holds are still summed four at a time while they fit into a shared third-level cache.
+const SHARED_BYTES: usize = 16 << 20;
 /// Chunks that pass over the rows together: shorter runs of a row leave the prefetcher behind (1.6 times slower measured
 /// with single chunks), longer ones the sum outside the cache.
 const BLOCK: usize = 16;
@@ -169,7 +171,8 @@ pub(super) fn accumulate(
     let chunks = chunks(clipper.layers());
     let threads = rayon::current_num_threads();
     // Groups of rows change no order: each column meets its rows one after another.
-    let fit = CACHE_BYTES * threads / (4 * columns);
+    let shared = if ROWS * 4 * columns <= SHARED_BYTES { ROWS } else { 0 };
+    let fit = (CACHE_BYTES * threads / (4 * columns)).max(shared);
     let rows = gradients.len() / columns;
     let group = if fit == 0 { rows.max(1) } else { fit.min(rows.max(1)) };
     let groups: Vec<&[f32]> = if rows == 0 { vec![&[]] } else { gradients.chunks(group * columns).collect() };

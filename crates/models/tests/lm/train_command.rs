@@ -118,3 +118,44 @@ fn mistakes_exit_with_2() {
     check(&["--set", "train.stepz=3"], "stepz");
     check(&["--device", "cuda:0"], "computes on the CPU");
 }
+
+/// Killed, interrupted (exit code 130) and resumed with another number of threads, a run ends in the undisturbed run's files.
+#[cfg(unix)]
+#[test]
+fn killed_and_interrupted_runs_go_on_to_the_same_bytes() {
+    use std::process::Stdio;
+    let dir = tempfile::tempdir().unwrap();
+    let text = text(dir.path());
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    let start = |out: &Path, threads: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_ashlar-models"))
+            .args(["train", "--init", "tiny:llama:2x64x2", "--data", &text, "--steps", "300", "--batch", "4"])
+            .args(["--seq", "32", "--set", "train.checkpoint_every=20", "--resume", "--threads", threads, "--out"])
+            .arg(out)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let lines =
+        |out: &Path| std::fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |metrics| metrics.lines().count());
+    assert!(start(&whole, "1").wait().unwrap().success());
+    for (signal, threads) in [("-KILL", "1"), ("-KILL", "2"), ("-INT", "2")] {
+        let before = lines(&broken);
+        let mut child = start(&broken, threads);
+        while lines(&broken) < before + 30 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            assert!(child.try_wait().unwrap().is_none(), "the run ended too soon");
+        }
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, if signal == "-INT" { Some(130) } else { None });
+        assert!(broken.join("latest").is_file() && !broken.join("result.json").exists());
+    }
+    assert!(start(&broken, "2").wait().unwrap().success());
+    for file in ["metrics.jsonl", "model.safetensors"] {
+        let read = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
+        assert!(read(&whole) == read(&broken), "{file}");
+    }
+}
