@@ -70,9 +70,9 @@ impl AdamWStep {
         let parts = split(at.idx(), w, 1).into_par_iter().enumerate();
         parts.zip(m.par_chunks_mut(PART)).zip(v.par_chunks_mut(PART)).for_each(|(((n, part), m), v)| {
             let Part { idx, base, dst } = part;
-            let (step, g) = (*self, if dense { g } else { &g[n * PART..] });
-            vectorised!(level, adamw(step: AdamWStep, idx: &[u32], base: u32, dst: &mut [f32], g: &[f32], dense: bool,
-                m: &mut [f32], v: &mut [f32]));
+            let g = if dense { g } else { &g[n * PART..] };
+            let rule = AdamW { step: *self, m, v };
+            vectorised!(level, tiles(idx: &[u32], base: u32, dst: &mut [f32], g: &[f32], dense: bool, rule: AdamW<'_>));
         });
         Ok(())
     }
@@ -119,9 +119,9 @@ impl SgdStep {
         let parts = split(at.idx(), w, 1).into_par_iter().enumerate();
         parts.zip(b.par_chunks_mut(PART)).for_each(|((n, part), b)| {
             let Part { idx, base, dst } = part;
-            let (step, g) = (*self, if dense { g } else { &g[n * PART..] });
-            vectorised!(level, sgd(step: SgdStep, idx: &[u32], base: u32, dst: &mut [f32], g: &[f32], dense: bool,
-                b: &mut [f32]));
+            let g = if dense { g } else { &g[n * PART..] };
+            let rule = Sgd { step: *self, b };
+            vectorised!(level, tiles(idx: &[u32], base: u32, dst: &mut [f32], g: &[f32], dense: bool, rule: Sgd<'_>));
         });
         Ok(())
     }
@@ -140,16 +140,17 @@ pub(crate) fn check(at: &Support, w: usize, g: usize, state: usize) -> Result<bo
 /// Kept values brought together at once: gathered and scattered one by one, worked on as vectors.
 const TILE: usize = 256;
 
-/// Calls `step` on the kept weights and gradients of each tile; where these lie together in `w`, it works in place.
+/// An optimiser's arithmetic, with its state. A trait, not a closure: the compiler must inline it into the copy for each
+/// level of instructions.
+trait Rule {
+    /// Steps kept values `at..` on, which lie one after the other.
+    fn step(&mut self, at: usize, w: &mut [f32], g: &[f32]);
+}
+
+/// Brings the kept weights and gradients of each tile together, steps, and puts the weights back; those that lie together
+/// in `w` are worked on in place.
 #[inline(always)]
-fn tiles(
-    idx: &[u32],
-    base: u32,
-    w: &mut [f32],
-    g: &[f32],
-    dense: bool,
-    mut step: impl FnMut(usize, &mut [f32], &[f32]),
-) {
+fn tiles(idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, mut rule: impl Rule) {
     let (mut kept_w, mut kept_g) = ([0.0; TILE], [0.0; TILE]);
     for (n, idx) in idx.chunks(TILE).enumerate() {
         let g = match run(idx, 0) {
@@ -158,11 +159,11 @@ fn tiles(
             None => collect(idx, 0, g, &mut kept_g),
         };
         if let Some(run) = run(idx, base) {
-            step(n * TILE, &mut w[run], g);
+            rule.step(n * TILE, &mut w[run], g);
             continue;
         }
         let kept_w = collect(idx, base, w, &mut kept_w);
-        step(n * TILE, kept_w, g);
+        rule.step(n * TILE, kept_w, g);
         for (&from, &i) in kept_w.iter().zip(idx) {
             w[(i - base) as usize] = from;
         }
@@ -178,27 +179,39 @@ fn collect<'a>(idx: &[u32], base: u32, from: &[f32], to: &'a mut [f32; TILE]) ->
     to
 }
 
-#[inline(always)]
-#[allow(clippy::too_many_arguments)] // three arrays of state beside the indices and the gradient
-fn adamw(step: AdamWStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, m: &mut [f32], v: &mut [f32]) {
-    tiles(idx, base, w, g, dense, |at, w, g| {
-        let (m, v) = (&mut m[at..][..w.len()], &mut v[at..][..w.len()]);
-        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            let g = g * step.scale;
-            *m += (1.0 - step.beta1) * (g - *m);
-            *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
-            *w = *w * step.keep - step.rate * *m / (v.sqrt() / step.root + step.eps);
-        }
-    });
+struct AdamW<'a> {
+    step: AdamWStep,
+    m: &'a mut [f32],
+    v: &'a mut [f32],
 }
 
-#[inline(always)]
-fn sgd(step: SgdStep, idx: &[u32], base: u32, w: &mut [f32], g: &[f32], dense: bool, b: &mut [f32]) {
-    tiles(idx, base, w, g, dense, |at, w, g| {
-        for ((w, &g), b) in w.iter_mut().zip(g).zip(&mut b[at..]) {
-            let g = g + step.weight_decay * *w;
-            *b = step.momentum * *b + g;
-            *w -= step.lr * if step.nesterov { g + step.momentum * *b } else { *b };
+impl Rule for AdamW<'_> {
+    #[inline(always)]
+    fn step(&mut self, at: usize, w: &mut [f32], g: &[f32]) {
+        let AdamWStep { scale, keep, rate, root, beta1, beta2, eps } = self.step;
+        let (m, v) = (&mut self.m[at..][..w.len()], &mut self.v[at..][..w.len()]);
+        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * scale;
+            *m += (1.0 - beta1) * (g - *m);
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = *w * keep - rate * *m / (v.sqrt() / root + eps);
         }
-    });
+    }
+}
+
+struct Sgd<'a> {
+    step: SgdStep,
+    b: &'a mut [f32],
+}
+
+impl Rule for Sgd<'_> {
+    #[inline(always)]
+    fn step(&mut self, at: usize, w: &mut [f32], g: &[f32]) {
+        let SgdStep { lr, momentum, weight_decay, nesterov } = self.step;
+        for ((w, &g), b) in w.iter_mut().zip(g).zip(&mut self.b[at..]) {
+            let g = g + weight_decay * *w;
+            *b = momentum * *b + g;
+            *w -= lr * if nesterov { g + momentum * *b } else { *b };
+        }
+    }
 }

@@ -8,8 +8,8 @@ use crate::Result;
 use crate::simd::{self, vectorised};
 
 const LANES: usize = 32;
-/// Entries that a thread takes at once.
-const PART: usize = 1 << 10;
+/// Fewest and most entries that a thread takes at once: enough rows to use a block of columns often.
+const PART: [usize; 2] = [1 << 10, 1 << 14];
 /// Side of a square that is transposed at once.
 const SIDE: usize = 32;
 
@@ -30,7 +30,8 @@ pub fn sddmm(at: &Support, dy: &[f32], x: &[f32], positions: usize, outputs: usi
     }
     let (dy, x) = (transposed(dy, outputs, positions), transposed(x, inputs, positions));
     let level = simd::level();
-    out.par_chunks_mut(PART).zip(at.idx().par_chunks(PART)).for_each(|(out, idx)| {
+    let part = at.nnz().div_ceil(4 * rayon::current_num_threads()).clamp(PART[0], PART[1]);
+    out.par_chunks_mut(part).zip(at.idx().par_chunks(part)).for_each(|(out, idx)| {
         let (dy, x) = (&dy[..], &x[..]);
         vectorised!(level, dots(dy: &[f32], x: &[f32], positions: usize, inputs: usize, idx: &[u32], out: &mut [f32]));
     });
@@ -45,14 +46,21 @@ pub(crate) fn check(at: &Support, dy: usize, x: usize, [positions, outputs, inpu
     same("the support", at.len(), "outputs times inputs", times(outputs, inputs))
 }
 
-/// `[columns, rows]` of `[rows, columns]`, a band of columns a thread.
+/// `[columns, rows]` of `[rows, columns]`, a band of columns a thread. Squares are copied first: their rows may lie a power
+/// of two apart, where the cache holds few of them.
 fn transposed(x: &[f32], columns: usize, rows: usize) -> Vec<f32> {
     let mut out = vec![0.0; x.len()];
     out.par_chunks_mut(SIDE * rows).enumerate().for_each(|(band, out)| {
+        let (first, width) = (band * SIDE, out.len() / rows);
+        let mut square = [[0.0_f32; SIDE]; SIDE];
         for from in (0..rows).step_by(SIDE) {
+            let height = SIDE.min(rows - from);
+            for (r, to) in square[..height].iter_mut().enumerate() {
+                to[..width].copy_from_slice(&x[(from + r) * columns + first..][..width]);
+            }
             for (c, out) in out.chunks_exact_mut(rows).enumerate() {
-                for (r, out) in out[from..rows.min(from + SIDE)].iter_mut().enumerate() {
-                    *out = x[(from + r) * columns + band * SIDE + c];
+                for (out, row) in out[from..][..height].iter_mut().zip(&square) {
+                    *out = row[c];
                 }
             }
         }
@@ -60,43 +68,70 @@ fn transposed(x: &[f32], columns: usize, rows: usize) -> Vec<f32> {
     out
 }
 
+/// Floats of `x` that are worked through at once, so that they stay in a core's second cache.
+const BLOCK: usize = 1 << 16;
+
+/// Every entry of the rows that `idx` touches, a block of columns at a time.
 #[inline(always)]
 fn dots(dy: &[f32], x: &[f32], positions: usize, inputs: usize, idx: &[u32], out: &mut [f32]) {
-    let column = |i: u32| &x[i as usize % inputs * positions..][..positions];
-    let (mut idx, mut out) = (idx, out);
-    while let Some(&first) = idx.first() {
+    let mut spans = Vec::new(); // of each row: its number, and the entries that are left
+    let mut from = 0;
+    while let Some(&first) = idx.get(from) {
         let row = first as usize / inputs;
-        let a = &dy[row * positions..][..positions];
-        // Four of a row at a time: its values are loaded once, and four sums hide each other's latency.
-        if let (Some(&four), Some(sums)) = (idx.first_chunk::<4>(), out.first_chunk_mut::<4>())
-            && four[3] as usize / inputs == row
-        {
-            *sums = several(a, four.map(column));
-            (idx, out) = (&idx[4..], &mut out[4..]);
-        } else {
-            [out[0]] = several(a, [column(first)]);
-            (idx, out) = (&idx[1..], &mut out[1..]);
+        let to = from + idx[from..].partition_point(|&i| i as usize / inputs == row);
+        spans.push((row, from, to));
+        from = to;
+    }
+    // So many columns that four entries of a row are among them.
+    let columns = (BLOCK / positions).max(4 * inputs * spans.len() / idx.len());
+    for end in (0..inputs).step_by(columns).map(|first| first + columns) {
+        for (row, from, to) in &mut spans {
+            let limit = *row * inputs + end;
+            let count = idx[*from..*to].partition_point(|&i| (i as usize) < limit);
+            let a = &dy[*row * positions..][..positions];
+            row_dots(a, x, *row * inputs, &idx[*from..][..count], &mut out[*from..][..count]);
+            *from += count;
         }
     }
 }
 
-/// Inner products of one row with several.
+/// Entries of one row, whose first has number `start`. Four at a time: the row's values are loaded once, and four sums
+/// hide each other's latency.
+#[inline(always)]
+fn row_dots(a: &[f32], x: &[f32], start: usize, idx: &[u32], out: &mut [f32]) {
+    let column = |i: u32| &x[(i as usize - start) * a.len()..][..a.len()];
+    let (fours, rest) = idx.as_chunks::<4>();
+    let (out_fours, out_rest) = out.as_chunks_mut::<4>();
+    for (&four, out) in fours.iter().zip(out_fours) {
+        *out = several(a, four.map(column));
+    }
+    for (&i, out) in rest.iter().zip(out_rest) {
+        [*out] = several(a, [column(i)]);
+    }
+}
+
+/// Inner products of one row with several. Plain loops over arrays, which the compiler keeps in registers.
 #[inline(always)]
 fn several<const N: usize>(a: &[f32], b: [&[f32]; N]) -> [f32; N] {
     let mut sums = [[0.0_f32; LANES]; N];
     let (whole, rest) = a.as_chunks::<LANES>();
-    let b = b.map(|b| b.as_chunks::<LANES>());
     for (t, a) in whole.iter().enumerate() {
         for n in 0..N {
-            let b = &b[n].0[t];
+            let b = &b[n][t * LANES..][..LANES];
             for l in 0..LANES {
                 sums[n][l] += a[l] * b[l];
             }
         }
     }
-    std::array::from_fn(|n| {
-        let sums = &mut sums[n];
-        for (sum, (a, b)) in sums.iter_mut().zip(rest.iter().zip(b[n].1)) {
+    fold(&mut sums, rest, b.map(|b| &b[whole.len() * LANES..]))
+}
+
+/// The last products, and the lanes' sum. Not inlined: the compiler would shape the loop above after the additions here.
+#[inline(never)]
+fn fold<const N: usize>(sums: &mut [[f32; LANES]; N], a: &[f32], b: [&[f32]; N]) -> [f32; N] {
+    let mut out = [0.0; N];
+    for ((out, sums), b) in out.iter_mut().zip(sums).zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
             *sum += a * b;
         }
         for step in [16, 8, 4, 2, 1] {
@@ -104,6 +139,7 @@ fn several<const N: usize>(a: &[f32], b: [&[f32]; N]) -> [f32; N] {
                 sums[l] += sums[l + step];
             }
         }
-        sums[0]
-    })
+        *out = sums[0];
+    }
+    out
 }
