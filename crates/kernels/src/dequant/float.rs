@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use super::{Format, unpack};
+use crate::Result;
 use crate::launch::Element;
 
 /// Which kernel writes a type.
@@ -16,6 +18,9 @@ pub(crate) enum Output {
 pub trait Float: Element {
     #[doc(hidden)]
     fn round(value: f32) -> Self;
+    /// Not generic, so that the loops are compiled in this crate, without checks for overflow, and not in the caller's.
+    #[doc(hidden)]
+    fn unpack(format: Format, packed: &[u8], out: &mut [Self]) -> Result<()>;
     #[doc(hidden)]
     const OUTPUT: Sealed;
 }
@@ -30,6 +35,9 @@ impl Float for f32 {
     fn round(value: f32) -> Self {
         value
     }
+    fn unpack(format: Format, packed: &[u8], out: &mut [Self]) -> Result<()> {
+        unpack(format, packed, out)
+    }
     const OUTPUT: Sealed = Sealed(Output::F32);
 }
 
@@ -40,6 +48,9 @@ impl Float for bf16 {
         let rounded = (bits.wrapping_add(0x7fff).wrapping_add(bits >> 16 & 1)) >> 16;
         let nan = bits >> 16 | 0x40;
         Self::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { nan } else { rounded } as u16)
+    }
+    fn unpack(format: Format, packed: &[u8], out: &mut [Self]) -> Result<()> {
+        unpack(format, packed, out)
     }
     const OUTPUT: Sealed = Sealed(Output::Bf16);
 }
@@ -54,6 +65,9 @@ impl Float for f16 {
         let finite = if magnitude < 0x3880_0000 { denormal } else { normal };
         let special = if magnitude > 0x7f80_0000 { 0x7e00 | magnitude >> 13 & 0x3ff } else { 0x7c00 };
         Self::from_bits((sign | if magnitude >= 0x4780_0000 { special } else { finite }) as u16)
+    }
+    fn unpack(format: Format, packed: &[u8], out: &mut [Self]) -> Result<()> {
+        unpack(format, packed, out)
     }
     const OUTPUT: Sealed = Sealed(Output::F16);
 }

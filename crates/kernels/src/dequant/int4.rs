@@ -14,7 +14,7 @@ pub(crate) struct Sections {
 }
 
 impl Int4 {
-    pub(crate) fn sections(&self, elements: usize) -> Result<Sections> {
+    pub(crate) fn sections(self, elements: usize) -> Result<Sections> {
         let groups = elements.div_ceil(self.group.elements());
         let scales = elements.div_ceil(2).checked_next_multiple_of(16);
         let zeros = scales.and_then(|scales| scales.checked_add(groups.checked_mul(self.scale_bytes())?));
@@ -25,23 +25,23 @@ impl Int4 {
         }
     }
 
-    const fn scale_bytes(&self) -> usize {
+    const fn scale_bytes(self) -> usize {
         match self.scale {
             Scale::F16 => 2,
             Scale::F32 => 4,
         }
     }
 
-    const fn stores_zeros(&self) -> bool {
+    const fn stores_zeros(self) -> bool {
         matches!(self.zero_point, ZeroPoint::Stored)
     }
 
     /// How the kernel is told: 1 f16 scales, 2 stored zero-points.
-    pub(crate) const fn flags(&self) -> u32 {
+    pub(crate) const fn flags(self) -> u32 {
         matches!(self.scale, Scale::F16) as u32 | (self.stores_zeros() as u32) << 1
     }
 
-    pub(super) fn quantise(&self, x: &[f32], packed: &mut [u8]) -> Result<()> {
+    pub(super) fn quantise(self, x: &[f32], packed: &mut [u8]) -> Result<()> {
         let sections = self.sections(x.len())?;
         let (codes, rest) = packed.split_at_mut(sections.scales);
         let (scales, zeros) = rest.split_at_mut(sections.zeros - sections.scales);
@@ -66,7 +66,7 @@ impl Int4 {
     }
 
     /// The scale as it can be read back.
-    fn store_scale(&self, scale: f32, to: &mut [u8]) -> Result<f32> {
+    fn store_scale(self, scale: f32, to: &mut [u8]) -> Result<f32> {
         let expected = match self.scale {
             Scale::F16 => "it must be below 65504: scale the weights, or store scales as f32",
             Scale::F32 => "it must be finite: scale the weights",
@@ -86,7 +86,7 @@ impl Int4 {
     }
 
     /// The parts of a packed tensor of so many elements, of which it has the length.
-    pub(super) fn parts<'a>(&self, packed: &'a [u8], elements: usize) -> Result<Parts<'a>> {
+    pub(super) fn parts(self, packed: &[u8], elements: usize) -> Result<Parts<'_>> {
         let sections = self.sections(elements)?;
         let zeros = self.stores_zeros().then(|| &packed[sections.zeros..]);
         let half = matches!(self.scale, Scale::F16);
@@ -126,7 +126,7 @@ impl Parts<'_> {
 
     /// Zero-point and scale of a group.
     #[inline(always)]
-    pub fn of_group(&self, at: usize) -> (f32, f32) {
+    pub fn of_group(self, at: usize) -> (f32, f32) {
         let zero = self.zeros.map_or(8.0, |zeros| zeros[at] as f32);
         let scale = if self.half {
             f16_to_f32(u16::from_le_bytes([self.scales[2 * at], self.scales[2 * at + 1]]))
@@ -143,7 +143,10 @@ pub(super) fn dequantise<T: Float>(level: Level, parts: &Parts<'_>, out: &mut [T
     match level {
         // SAFETY: a level is never above what was detected on this machine.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { super::wide::avx512(parts, out) },
+        Level::Avx512 => unsafe { super::wide::int4_avx512(parts, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if size_of::<T>() == 2 => unsafe { super::wide::int4_avx2(parts, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(parts, out) },

@@ -6,8 +6,8 @@ use super::int4::inverse;
 use crate::simd::Level;
 use crate::{Error, Result};
 
-const VALUES: usize = 32;
-const BYTES: usize = 2 + VALUES;
+pub(super) const VALUES: usize = 32;
+pub(super) const BYTES: usize = 2 + VALUES;
 
 pub(super) fn bytes(elements: usize) -> Result<usize> {
     if !elements.is_multiple_of(VALUES) {
@@ -43,18 +43,12 @@ pub(super) fn dequantise<T: Float>(level: Level, packed: &[u8], out: &mut [T]) {
     match level {
         // SAFETY: a level is never above what was detected on this machine.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { avx512(packed, out) },
+        Level::Avx512 => unsafe { super::wide::q8_avx512(packed, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(packed, out) },
         _ => plain(packed, out),
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,popcnt")]
-fn avx512<T: Float>(packed: &[u8], out: &mut [T]) {
-    plain(packed, out);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -201,9 +201,10 @@ impl Simulation {
     /// # Errors
     /// As there.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<(), PrefetchError> {
-        match ticket.demand {
-            true => self.scheduler.release(ticket.id, None)?,
-            false => self.scheduler.cancel(ticket.id)?,
+        if ticket.demand {
+            self.scheduler.release(ticket.id, None)?;
+        } else {
+            self.scheduler.cancel(ticket.id)?;
         }
         self.pump();
         Ok(())
@@ -217,6 +218,14 @@ impl Simulation {
         self.scheduler.pass(layer)?;
         self.pump();
         Ok(())
+    }
+
+    /// As [`ExpertSlots::is_there`](super::ExpertSlots::is_there).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn is_there(&self, layer: u32, expert: u32) -> Result<bool, PrefetchError> {
+        Ok(matches!(self.scheduler.state(ExpertId { layer, expert })?, State::There(_)))
     }
 
     /// Virtual time since the start.
@@ -243,7 +252,10 @@ impl Simulation {
 
     /// Ends the next flight that ends by `until`.
     fn step(&mut self, until: u64) -> bool {
-        let Some(flight) = self.flights.pop_front_if(|flight| flight.ends <= until) else { return false };
+        if self.flights.front().is_none_or(|flight| flight.ends > until) {
+            return false;
+        }
+        let Some(flight) = self.flights.pop_front() else { return false };
         self.now = self.now.max(flight.ends);
         for chunk in &flight.chunks {
             self.memory[chunk.slot as usize].arrived += chunk.bytes;

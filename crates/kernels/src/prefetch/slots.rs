@@ -236,10 +236,8 @@ impl<E: Engine> ExpertSlots<E> {
     /// A demand's ticket that was waited for or cancelled before.
     pub fn cancel(&self, ticket: Ticket) -> Result<(), PrefetchError> {
         let mut inner = self.shared.lock();
-        let result = match ticket.demand {
-            true => inner.scheduler.release(ticket.id, None),
-            false => inner.scheduler.cancel(ticket.id),
-        };
+        let result =
+            if ticket.demand { inner.scheduler.release(ticket.id, None) } else { inner.scheduler.cancel(ticket.id) };
         self.shared.work.notify_one();
         result
     }
@@ -253,6 +251,15 @@ impl<E: Engine> ExpertSlots<E> {
         let result = self.shared.lock().scheduler.pass(layer);
         self.shared.work.notify_one();
         result
+    }
+
+    /// Whether all of a record is in a slot now: what a caller asks who could do without it, or compute elsewhere.
+    ///
+    /// # Errors
+    /// No such layer or expert.
+    pub fn is_there(&self, layer: u32, expert: u32) -> Result<bool, PrefetchError> {
+        let state = self.shared.lock().scheduler.state(ExpertId { layer, expert })?;
+        Ok(matches!(state, State::There(_)))
     }
 
     /// What happened.

@@ -21,6 +21,11 @@ pub trait Source: Send + Sync + 'static {
     fn bytes(&self, _id: ExpertId) -> Option<&[u8]> {
         None
     }
+
+    /// Whether [`Self::bytes`] are in memory that a GPU's copy engine reads by itself (page-locked, in its context).
+    fn is_pinned(&self) -> bool {
+        false
+    }
 }
 
 impl<S: Source + ?Sized> Source for std::sync::Arc<S> {
@@ -32,6 +37,9 @@ impl<S: Source + ?Sized> Source for std::sync::Arc<S> {
     }
     fn bytes(&self, id: ExpertId) -> Option<&[u8]> {
         (**self).bytes(id)
+    }
+    fn is_pinned(&self) -> bool {
+        (**self).is_pinned()
     }
 }
 

@@ -168,8 +168,10 @@ fn a_guess_on_its_way_is_waited_for_not_begun_again() {
     let ticket = slots.prefetch(0, 3).unwrap();
     gate.until_waiting();
     gate.open();
+    assert!(!slots.is_there(0, 3).unwrap() || gate.reads.load(Ordering::SeqCst) == BYTES.div_ceil(8192));
     let lease = slots.wait(ticket).unwrap();
     check(id(0, 3), &lease, BYTES);
+    assert!(slots.is_there(0, 3).unwrap() && !slots.is_there(0, 2).unwrap() && slots.is_there(0, 9).is_err());
     assert_eq!(gate.reads.load(Ordering::SeqCst), BYTES.div_ceil(8192));
     let stats = slots.stats();
     assert_eq!((stats.speculative_hits, stats.misses, stats.copied_bytes()), (1, 0, BYTES));

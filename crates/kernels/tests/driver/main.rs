@@ -2,6 +2,8 @@
 //! the GPUs and the age that a test gives it, and each question is asked in a process of its own.
 #![cfg(all(feature = "cuda", target_os = "linux"))]
 
+mod experts;
+
 use std::{path::Path, process::Command, sync::OnceLock};
 
 use ashlar_kernels::{
@@ -29,11 +31,16 @@ fn driver() -> &'static Path {
 
 /// What [`child`] prints with this driver.
 fn ask(device: &str, gpus: &str, version: u32, load: u32) -> String {
+    let (version, load) = (version.to_string(), load.to_string());
+    ask_test("child", &[("ASK_DEVICE", device), ("FAKE_GPUS", gpus), ("FAKE_DRIVER", &version), ("FAKE_LOAD", &load)])
+}
+
+/// What an ignored test prints with this driver.
+fn ask_test(test: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"])
         .env("LD_LIBRARY_PATH", driver())
-        .envs([("ASK_DEVICE", device), ("FAKE_GPUS", gpus)])
-        .envs([("FAKE_DRIVER", version.to_string()), ("FAKE_LOAD", load.to_string())])
+        .envs(environment.iter().copied())
         .output()
         .expect("this test runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

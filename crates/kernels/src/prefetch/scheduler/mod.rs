@@ -42,7 +42,7 @@ pub struct Chunk<F> {
     pub after: Option<F>,
 }
 
-/// Where a demanded record is.
+/// Where a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Waiting,
@@ -209,7 +209,7 @@ impl<F> Scheduler<F> {
         Ok(())
     }
 
-    /// The state of a record that is held.
+    /// Where a record is.
     pub fn state(&self, id: ExpertId) -> Result<State, PrefetchError> {
         let number = self.geometry.number(id)?;
         let (record, bytes) = (&self.records[number], self.geometry.bytes[number]);
@@ -357,7 +357,7 @@ impl<F> Scheduler<F> {
             self.stats.wasted_bytes += record.guessed;
         }
         let (last_use, holds, failed, queue) = (record.last_use, record.holds, record.failed.take(), record.queue);
-        *record = Record { last_use, holds, failed, queue, ..Record::default() };
+        *record = Record { queue, holds, last_use, failed, ..Record::default() };
         self.slots[slot as usize].record = None;
         self.empty.push(slot);
         self.taken[id.layer as usize] -= 1;
