@@ -12,7 +12,7 @@ use std::{env, fs};
 use sha2::{Digest, Sha256};
 
 /// The kernel files, without their extension; the same list is in `crates/kernels/src/launch/table.rs`.
-const FILES: [&str; 6] = ["topk", "sketch", "noise", "clip", "dequant", "sparse"];
+const FILES: [&str; 6] = ["topk", "sketch", "noise", "clip", "sparse", "dequant"];
 
 fn main() {
     if let Err(message) = run() {

@@ -1,43 +1,44 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU: run it in a checkout on a machine with an NVIDIA driver and the Rust toolchain.
-#   scripts/gpu/check.sh            parity, memory checks where compute-sanitizer is installed, benches
-#   scripts/gpu/check.sh build DIR  only builds: test and bench binaries into DIR, for a machine without a toolchain
+# Everything that needs a GPU.
+#   scripts/gpu/check.sh            in a checkout on a machine with an NVIDIA driver: builds and runs
+#   scripts/gpu/check.sh build DIR  only builds, here, without any CUDA: parity tests, bench and run.sh into DIR, to be
+#                                   carried to a machine with a driver and without a toolchain, where DIR/run.sh does the rest
 #   scripts/gpu/check.sh run DIR    only runs what `build` left in DIR
+#   scripts/gpu/check.sh dry DIR    runs DIR's bench on a driver that computes nothing, and the table of it: to see that all
+#                                   of it works; the figures mean nothing
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mode=${1:-all}
 dir=${2:-target/gpu}
-out=${OUT:-$dir/results}
+
+built() { # built NAME ARGS…: the executable that cargo makes with these arguments becomes DIR/NAME
+  local name=$1
+  shift
+  # Its path is in cargo's JSON messages.
+  cargo "$@" --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1 | xargs -I{} cp {} "$dir/$name"
+}
 
 build() {
   mkdir -p "$dir"
-  # The path of each binary, from cargo's JSON messages.
-  cargo test --release -p ashlar-kernels --features cuda --test cuda --no-run --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1 | xargs -I{} cp {} "$dir/parity"
-  cargo build --release -p ashlar-kernels --features cuda --example gpu-bench
-  cp "${CARGO_TARGET_DIR:-target}/release/examples/gpu-bench" "$dir/bench"
+  built parity test --locked --release -p ashlar-kernels --features cuda --test cuda --no-run
+  built bench bench --locked -p ashlar-benches --features cuda --bench gpu --no-run
+  cp scripts/gpu/run.sh "$dir/run.sh"
 }
 
-run() {
-  mkdir -p "$out"
-  nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv | tee "$out/gpu.csv"
-  # The committed PTX, loaded by this driver, against the CPU bit for bit.
-  ASHLAR_REQUIRE_GPU=1 "$dir/parity" --nocapture 2>&1 | tee "$out/parity.txt"
-  # Out-of-bounds and races, on the smaller tests (each access costs a hundred times more under the tools).
-  if command -v compute-sanitizer > /dev/null; then
-    for tool in memcheck racecheck synccheck initcheck; do
-      ASHLAR_REQUIRE_GPU=1 PROPTEST_CASES=20 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-        "$dir/parity" --skip large_inputs 2>&1 | tee "$out/$tool.txt"
-    done
-  else
-    echo "no compute-sanitizer: skipped" | tee "$out/memcheck.txt"
-  fi
-  "$dir/bench" 26 | tee "$out/bench.jsonl"
+dry() {
+  mkdir -p "$dir/fake"
+  rustc --edition 2024 --crate-type cdylib -o "$dir/fake/libcuda.so.1" crates/kernels/tests/driver/libcuda.rs
+  # The driver's memory is ordinary memory and its kernels do nothing, so there is no parity to ask for.
+  env LD_LIBRARY_PATH="$dir/fake" FAKE_GPUS="a driver that computes nothing:9.0" FAKE_DRIVER=12040 FAKE_RUNS=1 \
+    SKIP_PARITY=1 ASHLAR_GPU_BENCH_LOG2=16 OUT="$dir/dry" PATH=/usr/bin:/bin "$dir/run.sh" \
+    --warm-up-time 0.01 --measurement-time 0.02
+  cargo run --release --quiet -p xtask -- gpu-table "$dir/dry"
 }
 
 case $mode in
   build) build ;;
-  run) run ;;
-  all) build && run ;;
-  *) echo "usage: $0 [all | build DIR | run DIR]" >&2; exit 2 ;;
+  run) "$dir/run.sh" ;;
+  dry) dry ;;
+  all) build && "$dir/run.sh" ;;
+  *) echo "usage: $0 [all | build DIR | run DIR | dry DIR]" >&2; exit 2 ;;
 esac

@@ -1,7 +1,9 @@
 //! Ashlar's chores: `cargo xtask` lists them, `cargo xtask NAME` does one.
 
+mod gpu_table;
 mod packaged;
 mod ptx;
+mod stub;
 
 use std::process::ExitCode;
 
@@ -14,6 +16,12 @@ struct Chore {
 
 const CHORES: &[Chore] = &[
     Chore {
+        name: "gpu-table",
+        usage: "gpu-table DIR [--write]",
+        about: "the table of what scripts/gpu/run.sh measured into DIR; --write: into docs/src/benchmarks/kernels-gpu.md",
+        run: gpu_table::run,
+    },
+    Chore {
         name: "packaged",
         usage: "packaged",
         about: "build and run the README's library example against the packaged crates, outside the workspace",
@@ -25,6 +33,13 @@ const CHORES: &[Chore] = &[
         about: "compile kernels/*.cu to kernels/ptx (lowered, assembled for every architecture, with MANIFEST.toml); \
             --check: only compare; --install: put the compiler into .cuda/",
         run: ptx::run,
+    },
+    Chore {
+        name: "stub",
+        usage: "stub [--check]",
+        about: "lint the code behind candle-cuda without any CUDA: candle-kernels without its PTX, made in the target \
+            directory; --check: only type-check",
+        run: stub::run,
     },
 ];
 

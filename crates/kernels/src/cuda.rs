@@ -19,9 +19,43 @@ const LIBRARY: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so, libc
 /// One GPU with a stream of its own and every kernel loaded.
 pub struct Gpu {
     stream: Arc<CudaStream>,
-    functions: HashMap<KernelId, CudaFunction>,
+    functions: Functions,
     multiprocessors: u32,
     shared_limit: u32,
+}
+
+enum Functions {
+    /// All of them.
+    Loaded(HashMap<KernelId, CudaFunction>),
+    /// In candle's cache.
+    #[cfg(feature = "candle-cuda")]
+    Candle(candle_core::CudaDevice),
+}
+
+impl Functions {
+    fn get(&self, kernel: KernelId) -> Result<CudaFunction> {
+        let unknown = || DeviceError::Arguments { kernel: kernel.name() };
+        match self {
+            Self::Loaded(functions) => Ok(functions.get(&kernel).ok_or_else(unknown)?.clone()),
+            #[cfg(feature = "candle-cuda")]
+            Self::Candle(device) => {
+                let file = crate::ptx::files().iter().find(|file| file.name == kernel.file()).ok_or_else(unknown)?;
+                let module = format!("ashlar_{}", file.name);
+                let function = device.get_or_load_custom_func(kernel.name(), &module, file.text);
+                Ok(function.map_err(|error| candle_error(&error.to_string(), file, kernel))?.into_cuda_function())
+            }
+        }
+    }
+}
+
+/// What candle says of a module that didn't load; its error carries the driver's as text.
+#[cfg(feature = "candle-cuda")]
+fn candle_error(error: &str, file: &crate::ptx::PtxFile, kernel: KernelId) -> DeviceError {
+    if error.contains("UNSUPPORTED_PTX_VERSION") {
+        let driver = driver_version().unwrap_or_else(|_| "of unknown version".to_owned());
+        return DeviceError::PtxVersion { driver, floor: file.floor, file: file.name };
+    }
+    DeviceError::Driver { what: format!("loading {}", kernel.name()), error: error.to_owned() }
 }
 
 impl std::fmt::Debug for Gpu {
@@ -104,7 +138,28 @@ impl Gpu {
             .attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
             .map_err(failed("asking for the shared memory"))? as u32;
         let functions = load(&context)?;
+        let functions = Functions::Loaded(functions);
         Ok(Self { stream, functions, multiprocessors: info.multiprocessors.max(1), shared_limit })
+    }
+
+    /// On candle's stream, with kernels loaded into candle's cache when they are used.
+    #[cfg(feature = "candle-cuda")]
+    pub fn on_candle(device: &candle_core::CudaDevice) -> Result<Self> {
+        use CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        };
+        let stream = device.cuda_stream();
+        let context = stream.context();
+        let ask = |which| context.attribute(which).map_err(failed("asking for the GPU's properties"));
+        if ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)? < 8 {
+            let ordinal = context.ordinal();
+            let info = gpu_info(ordinal).map_err(failed("listing the GPUs"))?;
+            return Err(DeviceError::OldGpu { ordinal, name: info.name, found: info.compute_capability }.into());
+        }
+        let multiprocessors = ask(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as u32;
+        let shared_limit = ask(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.max(0) as u32;
+        Ok(Self { functions: Functions::Candle(device.clone()), stream, multiprocessors, shared_limit })
     }
 
     /// The stream that everything runs on, in order.
@@ -168,9 +223,7 @@ impl Launch for Gpu {
         args: &mut [*mut c_void],
     ) -> Result<()> {
         let error = |error| driver_error(format!("launching {}", kernel.name()), error);
-        let Some(function) = self.functions.get(&kernel) else {
-            return Err(DeviceError::Arguments { kernel: kernel.name() }.into());
-        };
+        let function = self.functions.get(kernel)?;
         self.stream.context().bind_to_thread().map_err(error)?;
         if shared > DEFAULT_SHARED {
             let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -203,6 +256,14 @@ pub(crate) fn download<T: Element>(slice: &CudaSlice<T>) -> Result<Vec<T>> {
     let data = stream.clone_dtoh(slice).map_err(failed("copying from the GPU"))?;
     stream.synchronize().map_err(failed("copying from the GPU"))?;
     Ok(data)
+}
+
+#[cfg(feature = "candle")]
+pub(crate) fn duplicate<T: Element>(slice: &CudaSlice<T>) -> Result<CudaSlice<T>> {
+    if slice.is_empty() {
+        return slice.stream().null().map_err(failed("allocating on the GPU"));
+    }
+    slice.stream().clone_dtod(slice).map_err(failed("copying on the GPU"))
 }
 
 pub(crate) fn overwrite<T: Element>(slice: &mut CudaSlice<T>, data: &[T]) -> Result<()> {

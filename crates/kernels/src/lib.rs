@@ -80,9 +80,12 @@
 //! # Features
 //!
 //! none: this library on a CPU · `cuda`: the same kernels as PTX through the driver, loaded at run time · `simt`: the CUDA
-//! sources on a CPU, for tests · `cli`: the command `ashlar-kernels`.
+//! sources on a CPU, for tests · `candle`: the kernels on candle's tensors, with gradients · `candle-cuda`: both, on candle's
+//! GPU · `cli`: the command `ashlar-kernels`.
 #![warn(missing_docs)]
 
+#[cfg(feature = "candle")]
+pub mod candle;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clip;

@@ -77,20 +77,20 @@ fn clipping_has_the_bits_of_the_cpu() {
 }
 
 #[test]
-fn unpacking_has_the_bits_of_the_cpu() {
+fn sparse_work_has_the_bits_of_the_cpu() {
     let rt = require_gpu!();
-    let outcome = cases(1000).run(&packings(), |(format, n, packed, from)| {
-        check_dequant(&rt, format, n, &packed, from);
+    let outcome = cases(1000).run(&problems(), |problem| {
+        check_sparse(&rt, &problem);
         Ok(())
     });
     outcome.expect("the CPU's bits");
 }
 
 #[test]
-fn sparse_work_has_the_bits_of_the_cpu() {
+fn unpacking_has_the_bits_of_the_cpu() {
     let rt = require_gpu!();
-    let outcome = cases(1000).run(&problems(), |problem| {
-        check_sparse(&rt, &problem);
+    let outcome = cases(1000).run(&packings(), |(format, n, packed, from)| {
+        check_dequant(&rt, format, n, &packed, from);
         Ok(())
     });
     outcome.expect("the CPU's bits");

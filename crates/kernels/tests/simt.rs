@@ -53,15 +53,15 @@ proptest! {
     }
 
     #[test]
-    fn unpacking_has_the_bits_of_the_cpu((format, n, packed, from) in packings(), order: u64) {
-        set_order(order % 4 * order);
-        check_dequant(&simt(), format, n, &packed, from);
-    }
-
-    #[test]
     fn sparse_work_has_the_bits_of_the_cpu(problem in problems(), order: u64) {
         set_order(order % 4 * order);
         check_sparse(&simt(), &problem);
+    }
+
+    #[test]
+    fn unpacking_has_the_bits_of_the_cpu((format, n, packed, from) in packings(), order: u64) {
+        set_order(order % 4 * order);
+        check_dequant(&simt(), format, n, &packed, from);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl DeviceInfo {
         describe(None)
     }
 
-    /// `5 files, floor 7.0, sources match`.
+    /// `4 files, floor 7.0, sources match`.
     pub fn ptx_summary(&self) -> String {
         let floor = self.ptx.iter().map(|file| file.floor).max().unwrap_or("none");
         let sources = if self.ptx.iter().all(|file| file.sources_match) { "sources match" } else { "sources differ" };

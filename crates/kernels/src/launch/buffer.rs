@@ -192,6 +192,28 @@ impl<T: Element> Buf<T> {
         }
     }
 
+    /// A copy on the same device.
+    #[cfg(feature = "candle")]
+    #[cfg_attr(not(feature = "cuda"), allow(clippy::unnecessary_wraps))]
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        Ok(Self {
+            store: match &self.store {
+                Store::Host(data) => Store::Host(data.clone()),
+                #[cfg(feature = "cuda")]
+                Store::Cuda(slice) => Store::Cuda(crate::cuda::duplicate(slice)?),
+            },
+        })
+    }
+
+    /// The array as cudarc's type; `None` on the CPU.
+    #[cfg(feature = "candle-cuda")]
+    pub(crate) fn into_cuda(self) -> Option<cudarc::driver::CudaSlice<T>> {
+        match self.store {
+            Store::Host(_) => None,
+            Store::Cuda(slice) => Some(slice),
+        }
+    }
+
     /// Address on the device, for a kernel that reads.
     pub(super) fn address(&self) -> u64 {
         match &self.store {

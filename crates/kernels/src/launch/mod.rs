@@ -30,6 +30,8 @@ use std::ffi::c_void;
 
 pub use buffer::{Buf, Element};
 pub use sketch::DeviceSketch;
+#[cfg(feature = "candle")]
+pub(crate) use sketch::{read_estimates, sketch_row, unsketch_row};
 pub use sparse::DeviceSupport;
 pub use table::{KernelId, Param};
 
@@ -145,6 +147,17 @@ impl Runtime {
         Ok(Self { device: *device, backend })
     }
 
+    /// The runtime of candle's device: kernels run on candle's own stream, in the order of its operations, and are loaded
+    /// into candle's cache of modules when they are first used. Costs three queries of the driver.
+    ///
+    /// # Errors
+    /// A GPU that is too old; what the driver reports.
+    #[cfg(feature = "candle-cuda")]
+    pub fn on_candle(device: &candle_core::CudaDevice) -> Result<Self> {
+        let gpu = crate::cuda::Gpu::on_candle(device)?;
+        Ok(Self { device: Device::Cuda(gpu.stream().context().ordinal()), backend: Backend::Cuda(gpu) })
+    }
+
     /// The CPU: nothing to open, so nothing to fail.
     pub const fn cpu() -> Self {
         Self { device: Device::Cpu, backend: Backend::Cpu }
@@ -177,7 +190,9 @@ impl Runtime {
     pub fn cuda_stream(&self) -> Option<&std::sync::Arc<cudarc::driver::CudaStream>> {
         match &self.backend {
             Backend::Cuda(gpu) => Some(gpu.stream()),
-            _ => None,
+            Backend::Cpu => None,
+            #[cfg(feature = "simt")]
+            Backend::Simt(_) => None,
         }
     }
 

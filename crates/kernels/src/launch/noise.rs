@@ -42,6 +42,22 @@ impl Noise {
         self.write(rt, offset, scale, divisor, x, sum)
     }
 
+    /// The same into a buffer of its own: (x + `scale` · z)/`divisor`.
+    ///
+    /// # Errors
+    /// As [`Self::run_add_and_divide`].
+    pub fn run_sum(&self, rt: &Runtime, offset: u64, scale: f32, divisor: f32, x: &Buf<f32>) -> Result<Buf<f32>> {
+        rt.check(x)?;
+        if let (None, Some(x)) = (rt.launcher(), x.host()) {
+            let mut out = x.to_vec();
+            self.add_and_divide(offset, scale, divisor, &mut out)?;
+            return rt.take(out);
+        }
+        let mut out = rt.zeros(x.len())?;
+        self.write(rt, offset, scale, divisor, &mut out, x.into())?;
+        Ok(out)
+    }
+
     fn write(&self, rt: &Runtime, offset: u64, scale: f32, divisor: f32, out: &mut Buf<f32>, sum: Arg) -> Result<()> {
         check(offset, scale, divisor, out.len())?;
         let Some(launcher) = rt.launcher() else { return Err(DeviceError::Elsewhere { device: rt.device() }.into()) };

@@ -92,14 +92,6 @@ kernels! {
         ClipEmbedding simt_clip_embedding [p p p p p U p p p U p]
         ClipChannels simt_clip_channels [p p U U U p]
     }
-    "dequant" {
-        DequantInt4F32 simt_dequant_int4_f32 [p U u u U U p]
-        DequantInt4Bf16 simt_dequant_int4_bf16 [p U u u U U p]
-        DequantInt4F16 simt_dequant_int4_f16 [p U u u U U p]
-        DequantQ80F32 simt_dequant_q8_0_f32 [p U p]
-        DequantQ80Bf16 simt_dequant_q8_0_bf16 [p U p]
-        DequantQ80F16 simt_dequant_q8_0_f16 [p U p]
-    }
     "sparse" {
         SparseGather simt_sparse_gather [p p p U U]
         SparseAxpy simt_sparse_axpy [p p p f U U]
@@ -110,6 +102,14 @@ kernels! {
         SparseMaskCount simt_sparse_mask_count [p U p]
         SparseMaskWrite simt_sparse_mask_write [p U p p]
         SparseIndexMask simt_sparse_index_mask [p U p]
+    }
+    "dequant" {
+        DequantInt4F32 simt_dequant_int4_f32 [p U u u U U p]
+        DequantInt4Bf16 simt_dequant_int4_bf16 [p U u u U U p]
+        DequantInt4F16 simt_dequant_int4_f16 [p U u u U U p]
+        DequantQ80F32 simt_dequant_q8_0_f32 [p U p]
+        DequantQ80Bf16 simt_dequant_q8_0_bf16 [p U p]
+        DequantQ80F16 simt_dequant_q8_0_f16 [p U p]
     }
     "sketch" {
         SketchCheckQuantised simt_sketch_check_quantised [p U F p]

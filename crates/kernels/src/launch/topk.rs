@@ -70,6 +70,26 @@ impl TopK {
         }
     }
 
+    /// As [`Self::run`], with the winners' places and values left on the device.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_on_device(&self, rt: &Runtime, x: &Buf<f32>) -> Result<(Buf<u32>, Buf<f32>, TopKStats)> {
+        rt.check(x)?;
+        let Some(launcher) = rt.launcher() else {
+            let (top, stats) = self.run(rt, x)?;
+            let (index, value) = top.into_parts();
+            return Ok((rt.take(index)?, rt.take(value)?, stats));
+        };
+        let n = check_len(x.len())?;
+        let k = self.k.resolve(n)? as usize;
+        let winners = Winners::<u32> { index: Some(rt.zeros(k)?), value: Some(rt.zeros(k)?), mask: None };
+        match self.sweep(rt, launcher, Source::Values(x), n, winners)? {
+            (Winners { index: Some(index), value: Some(value), .. }, stats) => Ok((index, value, stats)),
+            _ => Err(elsewhere(rt)),
+        }
+    }
+
     /// The selected elements, zeroed in `x`: [`Self::select_and_zero`] on the runtime's device.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ mod hash;
 mod insert;
 mod linear;
 mod recover;
+#[cfg(any(feature = "candle", all(test, feature = "simt")))]
+mod rows;
 
 use std::borrow::Cow;
 

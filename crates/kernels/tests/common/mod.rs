@@ -157,6 +157,12 @@ pub fn check_topk(rt: &Runtime, x: &[f32], g: &[f32], lr: f32, selection: Select
     });
     assert_eq!(wide.map_err(|error| error.to_string()), expected, "64-bit indices");
 
+    let left = topk.run_on_device(rt, &buffer).map(|(index, value, stats)| {
+        let (index, value) = (index.to_vec().expect("download"), value.to_vec().expect("download"));
+        (index, bits(&value), numbers(stats))
+    });
+    assert_eq!(left.map_err(|error| error.to_string()), expected, "winners left on the device");
+
     let mask = |result: Result<(ashlar_kernels::BitMask, TopKStats), Error>| {
         result.map(|(mask, stats)| (mask, numbers(stats))).map_err(|error| error.to_string())
     };
@@ -321,4 +327,6 @@ pub fn check_noise(rt: &Runtime, noise: Noise, offset: u64, x: &[f32], scale: f3
     let mut out = rt.upload(x).expect("upload");
     noise.run_add_and_divide(rt, offset, scale, divisor, &mut out).expect("a scale that works");
     assert_eq!(bits_but_nan(&out.to_vec().expect("download")), added, "add and divide");
+    let sum = noise.run_sum(rt, offset, scale, divisor, &rt.upload(x).expect("upload")).expect("a scale that works");
+    assert_eq!(bits_but_nan(&sum.to_vec().expect("download")), added, "a sum of its own");
 }

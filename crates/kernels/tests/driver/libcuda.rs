@@ -3,11 +3,14 @@
 //! `FAKE_GPUS` names its GPUs (`name:major.minor`, separated by commas), `FAKE_DRIVER` its version (12040 is 12.4); any
 //! PTX is refused with the error `FAKE_LOAD`. Device memory is the host's, a copy happens when it is ordered, and with
 //! `FAKE_TRACE` what is ordered on streams is printed. `FAKE_FULL` bytes is the most that can be allocated at once; the copy with
-//! number `FAKE_BROKEN` fails.
+//! number `FAKE_BROKEN` fails. With `FAKE_RUNS=1` it takes kernels, and does nothing for them, and events with a clock,
+//! between any two of which lies a millisecond (`scripts/gpu/check.sh dry`).
 #![allow(non_snake_case)]
 
-use std::alloc::{Layout, alloc_zeroed};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SUCCESS: c_int = 0;
@@ -138,12 +141,23 @@ unsafe extern "C" fn cuStreamCreateWithPriority(stream: *mut *mut c_void, _flags
     SUCCESS
 }
 
-/// Never freed: the tests are short.
+/// What is allocated, by address.
+static ALLOCATED: Mutex<BTreeMap<u64, Layout>> = Mutex::new(BTreeMap::new());
+
 fn allocate(bytes: usize) -> Option<*mut u8> {
     if std::env::var("FAKE_FULL").ok().and_then(|most| most.parse().ok()).is_some_and(|most: usize| bytes > most) {
         return None;
     }
-    Some(unsafe { alloc_zeroed(Layout::from_size_align(bytes.max(1), 256).ok()?) })
+    let layout = Layout::from_size_align(bytes.max(1), 256).ok()?;
+    let memory = unsafe { alloc_zeroed(layout) };
+    ALLOCATED.lock().ok()?.insert(memory as u64, layout);
+    Some(memory)
+}
+
+fn free(address: u64) -> c_int {
+    let Some(layout) = ALLOCATED.lock().ok().and_then(|mut allocated| allocated.remove(&address)) else { return 1 };
+    unsafe { dealloc(address as *mut u8, layout) };
+    SUCCESS
 }
 
 #[unsafe(no_mangle)]
@@ -154,8 +168,8 @@ unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuMemFree_v2(_address: u64) -> c_int {
-    SUCCESS
+extern "C" fn cuMemFree_v2(address: u64) -> c_int {
+    free(address)
 }
 
 #[unsafe(no_mangle)]
@@ -167,8 +181,8 @@ unsafe extern "C" fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, fla
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuMemFreeHost(_address: *mut c_void) -> c_int {
-    SUCCESS
+extern "C" fn cuMemFreeHost(address: *mut c_void) -> c_int {
+    free(address as u64)
 }
 
 static EVENTS: AtomicUsize = AtomicUsize::new(1);
@@ -176,7 +190,7 @@ static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuEventCreate(event: *mut *mut c_void, flags: c_uint) -> c_int {
-    assert!(flags & 2 == 2, "an event with timing: {flags}");
+    assert!(flags & 2 == 2 || number("FAKE_RUNS") == 1, "an event with timing: {flags}");
     unsafe { *event = EVENTS.fetch_add(1, Ordering::SeqCst) as *mut c_void };
     SUCCESS
 }
@@ -283,8 +297,69 @@ extern "C" fn cuStreamDestroy_v2(_stream: *mut c_void) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cuModuleLoadData(_module: *mut *mut c_void, _image: *const c_void) -> c_int {
+unsafe extern "C" fn cuModuleLoadData(module: *mut *mut c_void, _image: *const c_void) -> c_int {
+    unsafe { *module = 24 as *mut c_void };
     number("FAKE_LOAD")
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuModuleUnload(_module: *mut c_void) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuModuleGetFunction(function: *mut *mut c_void, _module: *mut c_void, _name: *const c_char) -> c_int {
+    unsafe { *function = 40 as *mut c_void };
+    if number("FAKE_RUNS") == 1 { SUCCESS } else { 500 }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuFuncSetAttribute(_function: *mut c_void, _attribute: c_int, _value: c_int) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuLaunchKernel(
+    _function: *mut c_void,
+    _grid_x: c_uint,
+    _grid_y: c_uint,
+    _grid_z: c_uint,
+    _block_x: c_uint,
+    _block_y: c_uint,
+    _block_z: c_uint,
+    _shared: c_uint,
+    _stream: *mut c_void,
+    _arguments: *mut *mut c_void,
+    _extra: *mut *mut c_void,
+) -> c_int {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, _on: *const c_void) -> c_int {
+    unsafe { copy(to as u64, from as *const u8, bytes) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, _on: *const c_void) -> c_int {
+    unsafe { copy(to, from as *const u8, bytes) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuMemsetD8Async(to: u64, value: u8, bytes: usize, _on: *const c_void) -> c_int {
+    unsafe { std::ptr::write_bytes(to as *mut u8, value, bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuEventElapsedTime(milliseconds: *mut f32, _start: *mut c_void, _end: *mut c_void) -> c_int {
+    unsafe { *milliseconds = 1.0 };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) -> c_int {
+    unsafe { cuEventElapsedTime(milliseconds, start, end) }
 }
 
 #[unsafe(no_mangle)]

@@ -1,8 +1,13 @@
 //! Count-sketches on a runtime: [`CountSketch`] on a CPU, the kernels of `sketch.cu` elsewhere, with the same bits.
 
 mod parts;
+#[cfg(any(feature = "candle", all(test, feature = "simt")))]
+mod rows;
 
 use parts::{Items, THREADS, cells_shape, elsewhere, same_device, to_f32, units_of};
+
+#[cfg(feature = "candle")]
+pub(crate) use rows::{read_estimates, sketch_row, unsketch_row};
 
 use super::{Buf, KernelId, Runtime, Shape, start};
 use crate::device::DeviceError;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 pub(super) const THREADS: u32 = 256;
 /// `OWNED` of `sketch.cu`.
-const OWNED: u64 = 4096;
+pub(super) const OWNED: u64 = 4096;
 /// A sum of |q| below this many units of 2³² can't overflow an i64 cell.
 const UNITS: u64 = 1 << 31;
 /// Dynamic shared memory that a block asks for at most: two blocks fit a multiprocessor.
