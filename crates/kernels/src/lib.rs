@@ -1,8 +1,9 @@
-//! Deterministic top-k sparsification and count-sketches with the same bits on CPU and GPU.
+//! Kernels of compressed, private, sparse and offloaded training, with the same bits on CPU and GPU.
 //!
-//! Two kernels carry compressed and federated training: keep the k largest of a gradient, and squeeze a gradient into a
-//! table that can be added to others. Here both give the same bits on every machine, for every number of threads and
-//! every instruction set, so that a run can be repeated and compared to the byte.
+//! Keep the k largest of a gradient, or squeeze it into a table that can be added to others; clip the gradients of single
+//! examples and add noise; train a tenth of the weights; bring experts before they are needed. All of it gives the same
+//! bits on every machine, for every number of threads and every instruction set, so that a run can be repeated and
+//! compared to the byte.
 //!
 //! | you want | call | cost on one core |
 //! |---|---|---|
@@ -16,6 +17,8 @@
 //! | their norms without them | [`clip::ghost`] | flops of a table there |
 //! | noise for private sums | [`noise::NoiseKey`] | no bytes but the output's |
 //! | exact integer noise | [`noise::DiscreteGaussian`] | |
+//! | work on kept coordinates alone | [`sparse::Support`], [`sparse::AdamWStep`], [`sparse::sddmm`] | bytes of a table there |
+//! | index lists as bytes | [`sparse::code`] | 1 to 2 bytes an index |
 //! | 4-bit and 8-bit weights to floats | [`dequant::Format`] | 0.5 or 1.06 bytes an element in, 4 or 2 out |
 //! | experts brought before they are needed | [`prefetch::ExpertSlots`] | each byte read and written once |
 //! | random numbers | [`rng::stream`] | |
