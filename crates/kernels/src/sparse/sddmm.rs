@@ -18,7 +18,9 @@ const SIDE: usize = 32;
 ///
 /// Products are added in 32 interleaved lanes (`t`, `t + 32`, …), which then fold by halves, in f32. Both matrices are
 /// transposed first (`4·positions·(outputs + inputs)` bytes); the work is `2·positions·nnz` operations, against
-/// `2·positions·outputs·inputs` for the whole gradient.
+/// `2·positions·outputs·inputs` for the whole gradient. As products are not fused with sums, and rows are read for few
+/// entries each, an entry costs about four times what it costs in a matmul: above a quarter of the entries, make the dense
+/// gradient and [gather](Support::gather).
 ///
 /// # Errors
 /// Matrices whose lengths don't fit; a support whose length isn't `outputs·inputs`.

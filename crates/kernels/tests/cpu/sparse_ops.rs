@@ -52,7 +52,7 @@ proptest! {
 
 /// Against sums in f64, at every level of instructions.
 fn check_sddmm(t: usize, outputs: usize, inputs: usize, every: u32, seed: u32) {
-    let idx = (0..(outputs * inputs) as u32).filter(|i| (i ^ seed) % every == 0).collect();
+    let idx = (0..(outputs * inputs) as u32).filter(|i| (i ^ seed).is_multiple_of(every)).collect();
     let at = Support::new((outputs * inputs) as u64, idx).unwrap();
     let (dy, x) = (values(t * outputs, seed), values(t * inputs, !seed));
     let got = sddmm(&at, &dy, &x, t, outputs, inputs).unwrap();
