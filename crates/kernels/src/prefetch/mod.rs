@@ -81,6 +81,7 @@ mod sim;
 mod slots;
 mod source;
 mod stats;
+mod ticket;
 
 use std::fmt;
 
@@ -93,9 +94,10 @@ pub use host::{Arena, SlotMemory};
 pub use policy::{Candidate, Lru, Policy};
 pub use scheduler::{Chunk, Class};
 pub use sim::{Link, SimLease, Simulation};
-pub use slots::{ExpertSlots, Lease, Ticket};
+pub use slots::{ExpertSlots, Lease};
 pub use source::{FileSource, MemorySource, Places, Source, dense_places};
 pub use stats::Stats;
+pub use ticket::Ticket;
 
 /// Which expert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -163,6 +163,21 @@ proptest! {
     }
 }
 
+/// Scales are 1, so halves are ties: to the even code's value, before the zero-point is added.
+#[test]
+fn ties_go_to_the_even_value() {
+    let x = [0.5, 1.5, 2.5, -0.5, 3.5, 4.5];
+    let even = [0.0, 2.0, 2.0, 0.0, 4.0, 4.0];
+    for (zero_point, ends) in [(ZeroPoint::Eight, [7.5, -7.5]), (ZeroPoint::Stored, [14.0, -1.0])] {
+        let format = int4(Group::G32, Scale::F32, zero_point);
+        let x = [&x[..], &ends].concat();
+        assert_eq!(unpacked(format, &format.quantise(&x).unwrap(), 8)[..6], even, "{zero_point:?}");
+    }
+    let mut x = x.to_vec();
+    x.resize(32, 127.0);
+    assert_eq!(unpacked(Format::Q8_0, &Format::Q8_0.quantise(&x).unwrap(), 32)[..6], even);
+}
+
 #[test]
 fn zero_and_tiny_groups_stay_zero() {
     for format in formats() {

@@ -9,6 +9,7 @@ mod common;
 mod dequant;
 mod hostile_files;
 mod noise_laws;
+mod prefetch_random;
 mod prefetch_sim;
 mod prefetch_threads;
 mod recall;
