@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_in_the_ptx_is_fused_or_approximate() {
-        for file in ["topk", "sketch", "noise", "clip", "dequant"] {
+        for file in ["topk", "sketch", "noise", "clip", "dequant", "sparse"] {
             let ptx = fs::read_to_string(folder().join(format!("ptx/{file}.ptx"))).expect("committed PTX");
             for forbidden in ["fma.rn", ".approx", ".ftz", "min.f32", "max.f32"] {
                 assert!(!ptx.contains(forbidden), "{file}.ptx holds {forbidden}: its bits would differ from the CPU's");

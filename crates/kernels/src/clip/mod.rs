@@ -28,11 +28,9 @@
 //! accumulate into the same sum. Cost: G is read twice, 8 bytes an element, of which the second 4 come from a cache where
 //! a few rows fit; 4 bytes a column to write.
 //!
-//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, minimum of 12): 0.92 to 1.05 for rows of
-//! 1 to 4 MiB, which are read from memory twice (half of that, counted as one read). Rows that fit in 256 KiB together are
-//! read from memory once: 0.65 to 0.74 of the sweep for rows of 64 KiB. What falls short: 0.60 to 0.65 for rows of 4 KiB,
-//! each too short for the prefetcher and with a tree of sums of its own, and 0.59 to 0.64 for rows of 256 KiB, which meet the
-//! sum one at a time, so that it is read and written again for each.
+//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, minimum of 15): 0.82 to 0.88 for rows
+//! of 4 to 64 KiB, 0.71 to 0.76 for rows of 256 KiB to 1 MiB. Rows of 4 MiB and more leave the caches before their factor is
+//! known and are read from memory twice: 0.5 to 0.58, where half is the limit but for what the third-level cache keeps.
 //!
 //! # What is not finite
 //!
@@ -251,6 +249,13 @@ impl Clipper {
         if !squared.len().is_multiple_of(layers) {
             return Err(mismatch("the squared norms", squared.len(), "whole rows", squared.len() / layers * layers));
         }
+        let values = self.values(&squared);
+        Ok(self.counted(squared, values))
+    }
+
+    /// The factors of whole rows of squared norms.
+    pub(crate) fn values(&self, squared: &[f64]) -> Vec<f32> {
+        let layers = self.layers.len();
         let mut values = vec![0.0; squared.len()];
         for (values, squared) in values.chunks_mut(layers).zip(squared.chunks(layers)) {
             // Rounding can leave a Gram sum a little below 0.
@@ -260,7 +265,7 @@ impl Clipper {
                 }
             }
         }
-        Ok(self.counted(squared, values))
+        values
     }
 
     pub(crate) fn counted(&self, squared: Vec<f64>, values: Vec<f32>) -> Factors {
@@ -282,8 +287,7 @@ impl Clipper {
     /// Shapes that don't fit.
     pub fn accumulate(&self, gradients: &[f32], sum: &mut [f32]) -> Result<Factors> {
         self.rows(gradients.len(), sum.len())?;
-        let squared = sums::accumulate(self, gradients, sum, None)?;
-        self.factors(squared)
+        Ok(sums::accumulate(self, gradients, sum, None))
     }
 
     /// As [`Self::accumulate`], and turns the sum into (sum + scale·z)/divisor as it is written: the last microbatch of a
@@ -294,8 +298,7 @@ impl Clipper {
     pub fn finish(&self, gradients: &[f32], sum: &mut [f32], finish: &Finish) -> Result<Factors> {
         self.rows(gradients.len(), sum.len())?;
         self.check_finish(finish)?;
-        let squared = sums::accumulate(self, gradients, sum, Some(finish))?;
-        self.factors(squared)
+        Ok(sums::accumulate(self, gradients, sum, Some(finish)))
     }
 
     pub(crate) fn check_finish(&self, finish: &Finish) -> Result<()> {

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Clipper, Finish};
-use crate::Result;
+use super::{Clipper, Factors, Finish};
 use crate::noise::TILE;
 use crate::simd::{self, Level, vectorised};
 
@@ -160,14 +159,10 @@ pub(crate) fn add_scaled(level: Level, factor: f32, x: &[f32], sum: &mut [f32]) 
     }
 }
 
-/// Adds clipped rows; the squared norms `[N, layers]`.
-pub(super) fn accumulate(
-    clipper: &Clipper,
-    gradients: &[f32],
-    sum: &mut [f32],
-    finish: Option<&Finish>,
-) -> Result<Vec<f64>> {
+/// Adds clipped rows.
+pub(super) fn accumulate(clipper: &Clipper, gradients: &[f32], sum: &mut [f32], finish: Option<&Finish>) -> Factors {
     let columns = sum.len();
+    let layers = clipper.layers().len();
     let chunks = chunks(clipper.layers());
     let threads = rayon::current_num_threads();
     // Groups of rows change no order: each column meets its rows one after another.
@@ -177,21 +172,16 @@ pub(super) fn accumulate(
     let group = if fit == 0 { rows.max(1) } else { fit.min(rows.max(1)) };
     let groups: Vec<&[f32]> = if rows == 0 { vec![&[]] } else { gradients.chunks(group * columns).collect() };
 
-    let mut all = Vec::with_capacity(rows * clipper.layers().len());
+    let (mut squared, mut values) = (Vec::with_capacity(rows * layers), Vec::with_capacity(rows * layers));
     for (at, rows) in groups.iter().enumerate() {
-        let squared = squared_norms(clipper.layers(), &chunks, rows, columns);
-        let factors = clipper.factors(squared)?;
-        let work = Rows {
-            gradients: rows,
-            columns,
-            factors: factors.values(),
-            layers: clipper.layers().len(),
-            finish: if at + 1 == groups.len() { finish } else { None },
-        };
-        work.add(&chunks, sum);
-        all.extend_from_slice(factors.squared_norms());
+        let norms = squared_norms(clipper.layers(), &chunks, rows, columns);
+        let factors = clipper.values(&norms);
+        let finish = if at + 1 == groups.len() { finish } else { None };
+        Rows { gradients: rows, columns, factors: &factors, layers, finish }.add(&chunks, sum);
+        squared.extend(norms);
+        values.extend(factors);
     }
-    Ok(all)
+    clipper.counted(squared, values)
 }
 
 /// Rows to add, and what is done with them.
@@ -208,50 +198,62 @@ impl Rows<'_> {
     fn add(&self, chunks: &[Chunk], sum: &mut [f32]) {
         let level = simd::level();
         let mut rest = sum;
-        let mut parts = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let (part, after) = rest.split_at_mut(chunk.len);
-            parts.push((chunk, part));
+        let mut blocks = Vec::with_capacity(chunks.len().div_ceil(BLOCK));
+        for block in chunks.chunks(BLOCK) {
+            let (part, after) = rest.split_at_mut(block.iter().map(|chunk| chunk.len).sum());
+            blocks.push((block, part));
             rest = after;
         }
-        let work = |block: &mut [(&Chunk, &mut [f32])]| self.add_block(level, block);
+        let work = |(block, sum): (&[Chunk], &mut [f32])| self.add_block(level, block, sum);
         if rayon::current_num_threads() == 1
             || self.columns < 2 * CHUNK
             || self.gradients.len().max(self.columns) < PARALLEL
         {
-            parts.chunks_mut(BLOCK).for_each(work);
+            blocks.into_iter().for_each(work);
         } else {
-            parts.par_chunks_mut(BLOCK).for_each(work);
+            blocks.into_par_iter().for_each(work);
         }
     }
 
     /// All rows' parts in a block of chunks.
-    fn add_block(&self, level: Level, block: &mut [(&Chunk, &mut [f32])]) {
+    fn add_block(&self, level: Level, block: &[Chunk], sum: &mut [f32]) {
         let count = self.gradients.len() / self.columns;
         for first in (0..count).step_by(ROWS) {
-            for (chunk, sum) in &mut *block {
-                // A factor of 0 leaves the sum, whatever its row holds.
-                let mut part = [(0.0, &[][..]); ROWS];
-                let mut used = 0;
-                for row in first..count.min(first + ROWS) {
-                    let at = row * self.columns + chunk.start;
-                    let factor = self.factors[row * self.layers + chunk.layer];
-                    if factor != 0.0 {
-                        part[used] = (factor, &self.gradients[at..at + chunk.len]);
-                        used += 1;
-                    }
-                }
-                if used == ROWS {
-                    add_four(level, part, sum);
-                } else {
-                    part[..used].iter().for_each(|(factor, x)| add_scaled(level, *factor, x, sum));
-                }
+            let mut rest = &mut *sum;
+            // Chunks of one layer share their factors, and long runs suit the prefetcher.
+            for run in block.chunk_by(|a, b| a.layer == b.layer) {
+                let (sum, after) = rest.split_at_mut(run.iter().map(|chunk| chunk.len).sum());
+                self.add_run(level, first..count.min(first + ROWS), run[0], sum);
+                rest = after;
             }
         }
         if let Some(finish) = self.finish {
-            for (chunk, sum) in block {
+            let mut rest = sum;
+            for chunk in block {
+                let (sum, after) = rest.split_at_mut(chunk.len);
                 finish_chunk(level, chunk, finish, sum);
+                rest = after;
             }
+        }
+    }
+
+    /// At most four rows' parts from `chunk` on.
+    fn add_run(&self, level: Level, rows: std::ops::Range<usize>, chunk: Chunk, sum: &mut [f32]) {
+        // A factor of 0 leaves the sum, whatever its row holds.
+        let mut part = [(0.0, &[][..]); ROWS];
+        let mut used = 0;
+        for row in rows {
+            let at = row * self.columns + chunk.start;
+            let factor = self.factors[row * self.layers + chunk.layer];
+            if factor != 0.0 {
+                part[used] = (factor, &self.gradients[at..at + sum.len()]);
+                used += 1;
+            }
+        }
+        if used == ROWS {
+            add_four(level, part, sum);
+        } else {
+            part[..used].iter().for_each(|(factor, x)| add_scaled(level, *factor, x, sum));
         }
     }
 }

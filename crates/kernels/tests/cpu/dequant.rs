@@ -61,7 +61,8 @@ struct Fixture {
 struct Packed {
     #[serde(default)]
     x: Vec<u32>,
-    packed: Vec<u8>,
+    #[serde(rename = "packed")]
+    bytes: Vec<u8>,
     values: Vec<u32>,
 }
 
@@ -90,10 +91,10 @@ fn bits(x: &[f32]) -> Vec<u32> {
 #[test]
 fn ggml_packs_and_reads_the_same() {
     let Fixture { q8_0, q4_0, .. } = fixture();
-    assert_eq!(Format::Q8_0.quantise(&floats(&q8_0.x)).unwrap(), q8_0.packed);
-    assert_eq!(bits(&unpacked(Format::Q8_0, &q8_0.packed, q8_0.values.len())), q8_0.values);
+    assert_eq!(Format::Q8_0.quantise(&floats(&q8_0.x)).unwrap(), q8_0.bytes);
+    assert_eq!(bits(&unpacked(Format::Q8_0, &q8_0.bytes, q8_0.values.len())), q8_0.values);
     let format = int4(Group::G32, Scale::F16, ZeroPoint::Eight);
-    assert_eq!(bits(&unpacked(format, &q4_0.packed, q4_0.values.len())), q4_0.values);
+    assert_eq!(bits(&unpacked(format, &q4_0.bytes, q4_0.values.len())), q4_0.values);
 }
 
 #[test]

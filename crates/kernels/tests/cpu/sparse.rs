@@ -2,7 +2,7 @@ use ashlar_kernels::{BitMask, SparseVec};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn dense_and_back(keep in prop::collection::vec(any::<bool>(), 1..300)) {

@@ -46,19 +46,34 @@ proptest! {
 
     #[test]
     fn sddmm_is_the_dense_product(t in 0_usize..80, outputs in 1_usize..40, inputs in 1_usize..40, every in 1_u32..9, seed: u32) {
-        let idx: Vec<u32> = (0..(outputs * inputs) as u32).filter(|i| (i ^ seed) % every == 0).collect();
-        let at = Support::new((outputs * inputs) as u64, idx).unwrap();
-        let (dy, x) = (values(t * outputs, seed), values(t * inputs, !seed));
-        let got = sddmm(&at, &dy, &x, t, outputs, inputs).unwrap();
-        for (&i, &got) in at.idx().iter().zip(&got) {
-            let (r, c) = (i as usize / inputs, i as usize % inputs);
-            let terms = (0..t).map(|t| dy[t * outputs + r] as f64 * x[t * inputs + c] as f64);
-            let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
-            prop_assert!((got as f64 - sum).abs() <= 1e-6 * size);
-        }
-        for level in Level::available() {
-            prop_assert_eq!(&with_level(level, || sddmm(&at, &dy, &x, t, outputs, inputs)).unwrap(), &got);
-        }
+        check_sddmm(t, outputs, inputs, every, seed);
+    }
+}
+
+/// Against sums in f64, at every level of instructions.
+fn check_sddmm(t: usize, outputs: usize, inputs: usize, every: u32, seed: u32) {
+    let idx = (0..(outputs * inputs) as u32).filter(|i| (i ^ seed) % every == 0).collect();
+    let at = Support::new((outputs * inputs) as u64, idx).unwrap();
+    let (dy, x) = (values(t * outputs, seed), values(t * inputs, !seed));
+    let got = sddmm(&at, &dy, &x, t, outputs, inputs).unwrap();
+    assert_eq!(got.len(), at.nnz());
+    for (&i, &got) in at.idx().iter().zip(&got) {
+        let (r, c) = (i as usize / inputs, i as usize % inputs);
+        let terms = (0..t).map(|t| dy[t * outputs + r] as f64 * x[t * inputs + c] as f64);
+        let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+        assert!((got as f64 - sum).abs() <= 1e-6 * size, "entry ({r}, {c}): {got}, {sum}");
+    }
+    for level in Level::available() {
+        assert_eq!(with_level(level, || sddmm(&at, &dy, &x, t, outputs, inputs)).unwrap(), got);
+    }
+}
+
+/// So many positions that the columns are taken in blocks, so many entries that there are several parts, whose borders lie
+/// within rows.
+#[test]
+fn sddmm_in_blocks_and_parts() {
+    for (t, outputs, inputs, every) in [(2100, 6, 124, 1), (2100, 30, 129, 3), (70_000, 2, 9, 1), (33, 100, 177, 1)] {
+        check_sddmm(t, outputs, inputs, every, 0);
     }
 }
 

@@ -190,7 +190,7 @@ static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuEventCreate(event: *mut *mut c_void, flags: c_uint) -> c_int {
-    assert!(flags & 1 == 1 || flags & 2 == 2 || number("FAKE_RUNS") == 1, "an event with timing: {flags}");
+    assert!(flags & 2 == 2 || number("FAKE_RUNS") == 1, "an event with timing: {flags}");
     unsafe { *event = EVENTS.fetch_add(1, Ordering::SeqCst) as *mut c_void };
     SUCCESS
 }

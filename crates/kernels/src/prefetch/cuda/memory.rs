@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, DriverError, result};
+use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use crate::prefetch::PrefetchError;
 
@@ -100,6 +100,49 @@ impl Drop for DeviceSlots {
         if self.context.bind_to_thread().is_ok() {
             // SAFETY: allocated above, freed once; the driver waits for the work that uses it.
             let _ = unsafe { result::free_sync(self.base) };
+        }
+    }
+}
+
+/// An event that a thread sleeps on: blocking and without timing, which cudarc's flags can't say together.
+#[derive(Debug)]
+pub(super) struct Signal {
+    event: sys::CUevent,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: an event may be used by any thread of its context.
+unsafe impl Send for Signal {}
+
+impl Signal {
+    /// After what the stream has been given until now.
+    pub fn record(stream: &CudaStream) -> Result<Self, DriverError> {
+        const BLOCKING: u32 = sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
+        const QUIET: u32 = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
+        let context = Arc::clone(stream.context());
+        context.bind_to_thread()?;
+        let mut event = std::ptr::null_mut();
+        // SAFETY: the context is current; one handle is written.
+        unsafe { sys::cuEventCreate(&raw mut event, BLOCKING | QUIET) }.result()?;
+        let signal = Self { event, context };
+        // SAFETY: event and stream are alive and of one context.
+        unsafe { result::event::record(signal.event, stream.cu_stream()) }?;
+        Ok(signal)
+    }
+
+    /// Sleeps until then.
+    pub fn wait(&self) -> Result<(), DriverError> {
+        self.context.bind_to_thread()?;
+        // SAFETY: the event is alive.
+        unsafe { result::event::synchronize(self.event) }
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: created above, destroyed once; the driver keeps it until it has been reached.
+            let _ = unsafe { result::event::destroy(self.event) };
         }
     }
 }

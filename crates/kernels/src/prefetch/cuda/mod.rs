@@ -23,7 +23,7 @@ use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result};
 
 use self::batch::{Batch, Piece};
-use self::memory::{DeviceSlots, failed, name};
+use self::memory::{DeviceSlots, Signal, failed, name};
 use super::config::ALIGN;
 use super::engine::Engine;
 use super::slots::Lease;
@@ -55,7 +55,7 @@ pub struct CudaEngine<S> {
     slots: Arc<DeviceSlots>,
     /// Records whose last chunk has been submitted, by slot.
     ready: Vec<Option<Arc<DeviceRecord>>>,
-    flights: VecDeque<CudaEvent>,
+    flights: VecDeque<Signal>,
     staging: [Staging; 2],
     turn: usize,
 }
@@ -64,7 +64,7 @@ pub struct CudaEngine<S> {
 #[derive(Default)]
 struct Staging {
     memory: Option<Pinned>,
-    read: Option<CudaEvent>,
+    read: Option<Signal>,
 }
 
 const QUIET: CUevent_flags = CUevent_flags::CU_EVENT_DISABLE_TIMING;
@@ -102,7 +102,7 @@ impl<S: Source> CudaEngine<S> {
         self.turn = 1 - self.turn;
         let staging = &mut self.staging[self.turn];
         if let Some(read) = staging.read.take() {
-            read.synchronize().map_err(name)?;
+            read.wait().map_err(name)?;
         }
         if staging.memory.as_ref().is_none_or(|memory| memory.len() < bytes) {
             let memory = Pinned::zeros(self.copy.context(), bytes).map_err(|error| error.to_string())?;
@@ -118,8 +118,8 @@ impl<S: Source> CudaEngine<S> {
         Ok((Piece { to, from: memory.as_ptr(), bytes }, true))
     }
 
-    fn event(&self, flags: CUevent_flags) -> Result<CudaEvent, String> {
-        self.copy.record_event(Some(flags)).map_err(name)
+    fn signal(&self) -> Result<Signal, String> {
+        Signal::record(&self.copy).map_err(name)
     }
 
     /// Starts the copies of pieces that are all in pinned memory that stays.
@@ -163,11 +163,11 @@ impl<S: Source> Engine for CudaEngine<S> {
             pieces.push(piece);
             if staged {
                 self.start(&mut pieces)?;
-                self.staging[self.turn].read = Some(self.event(CUevent_flags::CU_EVENT_BLOCKING_SYNC)?);
+                self.staging[self.turn].read = Some(self.signal()?);
             }
         }
         self.start(&mut pieces)?;
-        let ready = Arc::new(self.event(QUIET)?);
+        let ready = Arc::new(self.copy.record_event(Some(QUIET)).map_err(name)?);
         for chunk in chunks.iter().filter(|chunk| chunk.last) {
             self.ready[chunk.slot as usize] = Some(Arc::new(DeviceRecord {
                 slots: Arc::clone(&self.slots),
@@ -177,12 +177,12 @@ impl<S: Source> Engine for CudaEngine<S> {
                 compute: Arc::clone(&self.compute),
             }));
         }
-        self.flights.push_back(self.event(CUevent_flags::CU_EVENT_BLOCKING_SYNC)?);
+        self.flights.push_back(self.signal()?);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), String> {
-        self.flights.pop_front().map_or(Ok(()), |flight| flight.synchronize().map_err(name))
+        self.flights.pop_front().map_or(Ok(()), |flight| flight.wait().map_err(name))
     }
 
     fn data(&mut self, slot: u32) -> Option<Arc<DeviceRecord>> {
