@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU.
-#   scripts/gpu/check.sh            in a checkout on a machine with an NVIDIA driver: builds and runs
+#   scripts/gpu/check.sh            in a checkout on a machine with an NVIDIA driver: builds and runs; where nvcc is, also the
+#                                   functions on candle's tensors, which need CUDA's toolkit
 #   scripts/gpu/check.sh build DIR  only builds, here, without any CUDA: parity tests, bench and run.sh into DIR, to be
 #                                   carried to a machine with a driver and without a toolchain, where DIR/run.sh does the rest
 #   scripts/gpu/check.sh run DIR    only runs what `build` left in DIR
@@ -35,10 +36,19 @@ dry() {
   cargo run --release --quiet -p xtask -- gpu-table "$dir/dry"
 }
 
+on_candle() {
+  command -v nvcc > /dev/null || { echo "no nvcc: the functions on candle's tensors are skipped"; return; }
+  ASHLAR_REQUIRE_GPU=1 cargo test --locked --release -p ashlar-kernels --features candle-cuda --test candle
+}
+
 case $mode in
   build) build ;;
   run) "$dir/run.sh" ;;
   dry) dry ;;
-  all) build && "$dir/run.sh" ;;
+  all)
+    build
+    "$dir/run.sh"
+    on_candle
+    ;;
   *) echo "usage: $0 [all | build DIR | run DIR | dry DIR]" >&2; exit 2 ;;
 esac

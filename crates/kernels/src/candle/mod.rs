@@ -15,7 +15,7 @@
 //! | [`ghost::channel_gradients`] | per-example gradients of a scale or bias | exact |
 //! | [`sparse::Kept::gather`], [`sparse::Kept::scatter`] | values at kept places, and back into zeros | each other |
 //! | [`sparse::Kept::scatter_add`], [`sparse::Kept::axpy`] | x + a·v at the kept places | identity; a times gather |
-//! | [`sparse::Kept::axpy_in_place`], [`sparse::MaskedAdamW`], [`sparse::MaskedSgd`] | in place; state of `nnz` values | refuse tensors on the tape |
+//! | [`sparse::Kept::axpy_in_place`], [`steps::MaskedAdamW`], [`steps::MaskedSgd`] | in place; state of `nnz` values | refuse tensors on the tape |
 //! | [`sparse::Kept::sddmm`] | the kept entries of dyᵀ·x | two products with the sparse matrix |
 //! | [`dequant::dequantise`] | f32, bf16 or f16 from packed bytes | none: codes are integers |
 //! | [`noise::add`], [`noise::add_and_divide`], [`noise::fill`] | x plus Gaussian or Laplace noise | the identity, over the divisor |
@@ -70,4 +70,5 @@ pub mod noise;
 mod op;
 pub mod sketch;
 pub mod sparse;
+pub mod steps;
 pub mod topk;

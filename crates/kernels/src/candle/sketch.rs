@@ -1,7 +1,7 @@
 //! Count-sketches as linear maps on tensors.
 //!
-//! [`sketch`] is linear in x: y[r, b] = Σ over the i with bucketᵣ(i) = b of signᵣ(i)·x[i]. Its gradient is the transpose,
-//! x̄[i] = Σᵣ signᵣ(i)·ȳ[r, bucketᵣ(i)], added in the rows' order. A fixed-point table rounds x to its grid; the
+//! [`sketch`] is linear in x: `y[r, b]` = Σ over the i with bucketᵣ(i) = b of signᵣ(i)·`x[i]`. Its gradient is the transpose,
+//! `x̄[i]` = Σᵣ signᵣ(i)·`ȳ[r, bucketᵣ(i)]`, added in the rows' order. A fixed-point table rounds x to its grid; the
 //! gradient takes that rounding for the identity.
 //!
 //! [`estimate`] is the median of the rows' estimates, linear wherever the median's row does not change: the gradient goes

@@ -4,6 +4,8 @@
 
 mod clip;
 mod dequant;
+#[cfg(feature = "candle-cuda")]
+mod gpu;
 mod selection;
 mod sketch;
 mod sparse;

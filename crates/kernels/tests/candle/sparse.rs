@@ -1,6 +1,7 @@
 //! Gather, scatter, axpy, sampled products and masked steps.
 
-use ashlar_kernels::candle::sparse::{Kept, MaskedAdamW, MaskedSgd};
+use ashlar_kernels::candle::sparse::Kept;
+use ashlar_kernels::candle::steps::{MaskedAdamW, MaskedSgd};
 use ashlar_kernels::sparse::{AdamWStep, SgdStep, Support, sddmm};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
