@@ -44,6 +44,12 @@ pub(super) struct Cut {
 }
 
 impl Pmf {
+    /// E(1 − e^(−L)), 0 for the true loss, less for one that was rounded down.
+    pub(super) fn excess(&self) -> f64 {
+        let loss = |k: usize| self.grid.origin + (self.first + k as i64) as f64 * self.grid.step;
+        self.mass.iter().enumerate().map(|(k, mass)| -mass * (-loss(k)).exp_m1()).sum()
+    }
+
     /// The first of the largest losses with at most this mass together.
     pub(super) fn split(&self, mass: f64) -> usize {
         let mut above = 0.0;

@@ -221,7 +221,7 @@ impl Loss {
         let (low, high) = if self.is_increasing() { (rest, tail) } else { (tail, rest) };
         // Bisection on the side's own tail function, in units of the standard deviation.
         let solve = |p: f64, f: &dyn Fn(f64) -> f64| {
-            let (mut a, mut b) = (-40.0, 40.0 + mu);
+            let (mut a, mut b) = (-40.0 - mu, 40.0 + mu);
             for _ in 0..60 {
                 let middle = 0.5 * (a + b);
                 if f(middle) > p { a = middle } else { b = middle }
@@ -351,10 +351,15 @@ impl Loss {
     pub(super) fn sample(&self, (lo, hi): (f64, f64)) -> Vec<Atom> {
         let mut points = self.atoms();
         let mut left = lo;
+        // Without sampling P itself is normal in v, and its own width serves.
+        let least = match self.base {
+            Base::Gaussian { mu } if self.rate == 1.0 => PANEL * mu,
+            _ => 0.0,
+        };
         while left < hi {
             // Twice as wide as for bounds.
             let next = (left + self.panel(left, left)).min(hi);
-            let right = (left + 2.0 * self.panel(left, next)).min(hi);
+            let right = (left + (2.0 * self.panel(left, next)).max(least)).min(hi);
             if right <= left {
                 break;
             }

@@ -3,6 +3,7 @@
 mod compose;
 mod grid;
 mod loss;
+mod pairs;
 mod plan;
 mod saddle;
 mod search;

@@ -2,7 +2,7 @@
 
 use super::{
     compose::View,
-    grid::{Bins, Cut},
+    grid::{Bins, Cut, Grid},
     loss::{Atom, Loss},
     saddle::{self, Cumulants, LN_OUTSIDE, Query, Sampled, quantile_above, spread, window},
     search::{Budget, Interval},
@@ -36,7 +36,7 @@ pub(super) struct Plan {
     /// The losses of the body.
     pub rest: Option<Vec<Sampled>>,
     /// How fast ln δ falls with ε, the tilt at which a grid's spread counts, and the size of what is looked for.
-    slope: f64,
+    pub slope: f64,
     tilt: f64,
     size: f64,
     sd: f64,
@@ -214,7 +214,7 @@ impl<'a> Direction<'a> {
     /// can do that.
     pub(super) fn settle(&self, plan: &Plan, step: f64) -> f64 {
         let step = step.max(self.width(plan) / (MAX_POINTS - 64) as f64);
-        let mut spans: Vec<(f64, f64)> = self
+        let spans: Vec<(f64, f64)> = self
             .steps
             .iter()
             .filter_map(|(loss, t)| {
@@ -223,24 +223,35 @@ impl<'a> Direction<'a> {
                 (span > step).then_some((span, bottom.mass * *t as f64))
             })
             .collect();
-        // Exactly for the steps that run most often.
-        spans.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let Some(&(span, _)) = spans.first() else { return step };
-        let fewest = (span / step).ceil().max(1.0);
-        let tries = if spans.len() == 1 { 1 } else { ((0.6 * fewest) as usize).clamp(1, 20_000) };
-        let misfit = |h: &f64| -> f64 {
+        // Exactly for one kind of step, as nearly as can be for the rest.
+        let misfit = |h: f64| -> f64 {
             let rest = |(span, weight): &(f64, f64)| weight * h * (span / h - (span / h + 1e-9).floor()).max(0.0);
-            spans.iter().skip(1).map(rest).sum()
+            spans.iter().map(rest).sum()
         };
-        (0..tries).map(|i| span / (fewest + i as f64)).min_by(|a, b| misfit(a).total_cmp(&misfit(b))).unwrap_or(step)
+        let several = spans.len() > 1;
+        let candidates = spans.iter().flat_map(|(span, _)| {
+            let fewest = (span / step).ceil().max(1.0);
+            let tries = if several { ((0.6 * fewest) as usize).clamp(1, 20_000) } else { 1 };
+            (0..tries).map(move |i| span / (fewest + i as f64))
+        });
+        candidates.min_by(|a, b| misfit(*a).total_cmp(&misfit(*b))).unwrap_or(step)
     }
 
     pub(super) fn origin(loss: &Loss, cut: &Cut, step: f64) -> f64 {
         let (low, middle, high) = loss.bulk();
+        let wide = (high - low).abs() > 30.0 * step;
         match loss.ends() {
-            Some([top, bottom]) if !loss.is_sampled() && top.loss - bottom.loss > step => top.loss,
-            Some([top, _]) if (high - low).abs() > 30.0 * step => top.loss,
-            None if !loss.is_sampled() || (high - low).abs() > 30.0 * step => 0.0,
+            Some([top, bottom]) if top.loss - bottom.loss > step => {
+                if !loss.is_sampled() || wide {
+                    return top.loss;
+                }
+                // Few steps wide: the point of one of its ends, or one in between, whichever rounds least.
+                let worth = |origin: &f64| Bins::new(loss, cut, Grid { step, origin: *origin }).optimistic().excess();
+                let between = Bins::origin(loss, cut, step, middle);
+                let origins = [between, top.loss, bottom.loss];
+                origins.into_iter().max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap_or(between)
+            }
+            None if !loss.is_sampled() || wide => 0.0,
             _ => Bins::origin(loss, cut, step, middle),
         }
     }

@@ -18,6 +18,8 @@ const COSTLY_POINTS: f64 = 1e6;
 /// How many times its aim a first, coarse grid may err, and the gap up to which its way of looking is kept.
 const COARSER: f64 = 30.0;
 const COARSE_GAP: f64 = 0.02;
+/// How many times its aim a gap may stay before losses are summed by pairs.
+const LOOSE: f64 = 4.0;
 /// Refinements of the grid.
 const PASSES: usize = 4;
 
@@ -37,6 +39,17 @@ pub(super) struct Budget {
 pub(super) struct Interval {
     pub lower: f64,
     pub upper: f64,
+}
+
+impl Interval {
+    /// What both allow.
+    pub(super) fn meet(self, other: Self) -> Self {
+        Self { lower: self.lower.max(other.lower), upper: self.upper.min(other.upper) }
+    }
+
+    pub(super) fn relative_gap(&self) -> f64 {
+        if self.upper > self.lower { (self.upper - self.lower) / self.upper } else { 0.0 }
+    }
 }
 
 /// The steps of one direction.
@@ -227,14 +240,18 @@ impl Direction<'_> {
             had_costly = costly;
             step = finer;
             let next = self.solve(&plan, step, &both)?;
-            interval = Interval { lower: next.lower.max(interval.lower), upper: next.upper.min(interval.upper) };
+            interval = interval.meet(next);
+        }
+        let gap = self.gap(&interval, budget);
+        if gap > LOOSE * budget.accept && interval.upper > floor && !self.is_nothing(&interval) {
+            interval = self.by_pairs(plan.slope, interval, LOOSE * budget.accept);
         }
         Ok(interval)
     }
 }
 
 /// The ε at which a falling `delta` passes `goal`, on the side where the bound holds; None where it doesn't up to `last`.
-fn epsilon_at(delta: impl Fn(f64) -> f64, goal: f64, last: f64, side: Side) -> Option<f64> {
+pub(super) fn epsilon_at(delta: impl Fn(f64) -> f64, goal: f64, last: f64, side: Side) -> Option<f64> {
     if delta(0.0) <= goal {
         return Some(0.0);
     }

@@ -7,6 +7,7 @@ mod calibration;
 mod certified;
 #[cfg(feature = "cli")]
 mod command;
+mod lists;
 mod losses;
 #[cfg(feature = "cli")]
 mod oracles;
