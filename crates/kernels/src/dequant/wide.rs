@@ -12,13 +12,30 @@ use super::q8;
 /// The first `out.len()` elements of int4 groups.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,popcnt")]
 pub(super) fn int4_avx512<T: Float>(parts: &Parts<'_>, out: &mut [T]) {
+    match parts.group {
+        32 => groups_avx512::<T, 16, 32>(parts, out),
+        64 => groups_avx512::<T, 32, 64>(parts, out),
+        _ => groups_avx512::<T, 64, 128>(parts, out),
+    }
+}
+
+/// The last group, where it is short.
+fn rest<T: Float>(parts: &Parts<'_>, out: &mut [T]) {
+    let whole = out.len() / parts.group;
+    let (codes, out) = (&parts.codes[whole * parts.group / 2..], &mut out[whole * parts.group..]);
+    if !out.is_empty() {
+        let (zero, scale) = parts.of_group(whole);
+        group(codes, zero, scale, out);
+    }
+}
+
+/// Of `BYTES` bytes and `VALUES` elements each, so that the loops in a group are unrolled.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,popcnt")]
+fn groups_avx512<T: Float, const BYTES: usize, const VALUES: usize>(parts: &Parts<'_>, out: &mut [T]) {
     let codes = _mm512_setr_ps(0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.);
-    for (at, (bytes, out)) in parts.codes.chunks(parts.group / 2).zip(out.chunks_mut(parts.group)).enumerate() {
+    let (bytes, whole) = (parts.codes.as_chunks::<BYTES>().0, out.as_chunks_mut::<VALUES>().0);
+    for (at, (bytes, out)) in bytes.iter().zip(whole).enumerate() {
         let (zero, scale) = parts.of_group(at);
-        if out.len() < parts.group {
-            group(bytes, zero, scale, out);
-            continue;
-        }
         let values = _mm512_mul_ps(_mm512_sub_ps(codes, _mm512_set1_ps(zero)), _mm512_set1_ps(scale));
         match T::OUTPUT.0 {
             Output::F32 => look_up_4(bytes, _mm512_castps_si512(values), out),
@@ -27,6 +44,7 @@ pub(super) fn int4_avx512<T: Float>(parts: &Parts<'_>, out: &mut [T]) {
             Output::F16 => look_up_2(bytes, _mm512_broadcast_i64x4(to_f16(values)), out),
         }
     }
+    rest(parts, out);
 }
 
 /// 16 elements of 4 bytes a step.
@@ -82,14 +100,20 @@ fn to_f16(values: __m512) -> __m256i {
 /// The first `out.len()` elements of int4 groups, 2 bytes each.
 #[target_feature(enable = "avx2,popcnt")]
 pub(super) fn int4_avx2<T: Float>(parts: &Parts<'_>, out: &mut [T]) {
+    match parts.group {
+        32 => groups_avx2::<T, 16, 32>(parts, out),
+        64 => groups_avx2::<T, 32, 64>(parts, out),
+        _ => groups_avx2::<T, 64, 128>(parts, out),
+    }
+}
+
+#[target_feature(enable = "avx2,popcnt")]
+fn groups_avx2<T: Float, const BYTES: usize, const VALUES: usize>(parts: &Parts<'_>, out: &mut [T]) {
     assert!(size_of::<T>() == 2);
     let nibble = _mm_set1_epi8(15);
-    for (at, (bytes, out)) in parts.codes.chunks(parts.group / 2).zip(out.chunks_mut(parts.group)).enumerate() {
+    let (bytes, whole) = (parts.codes.as_chunks::<BYTES>().0, out.as_chunks_mut::<VALUES>().0);
+    for (at, (bytes, out)) in bytes.iter().zip(whole).enumerate() {
         let (zero, scale) = parts.of_group(at);
-        if out.len() < parts.group {
-            group(bytes, zero, scale, out);
-            continue;
-        }
         let mut table = [T::default(); 16];
         for (code, value) in table.iter_mut().enumerate() {
             *value = T::round((code as f32 - zero) * scale);
@@ -118,6 +142,7 @@ pub(super) fn int4_avx2<T: Float>(parts: &Parts<'_>, out: &mut [T]) {
             }
         }
     }
+    rest(parts, out);
 }
 
 /// The first `out.len()` elements of Q8_0 blocks.

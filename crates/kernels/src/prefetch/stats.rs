@@ -31,7 +31,8 @@ pub struct Stats {
     pub held_bytes: u64,
     /// The most that ever were.
     pub peak_bytes: u64,
-    /// Time in `wait` for bytes that were not there.
+    /// Time in `wait` for bytes that were not there; on a GPU for their copy to be ordered, since what follows waits on the
+    /// device.
     pub stall: Duration,
 }
 
