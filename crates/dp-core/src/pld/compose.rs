@@ -366,9 +366,11 @@ impl Curve {
         let mut weight = 0.0;
         let fall = (tilt * step).exp();
         let mut factor = 1.0;
+        // Afresh so often that a factor that was nothing far right is no longer when it counts.
+        let every = if tilt * step < 1.0 { 64 } else { 1 };
         let mut points = vec![Point::default(); n];
         for (i, point) in points.iter_mut().enumerate().rev() {
-            if (n - 1 - i).is_multiple_of(64) {
+            if (n - 1 - i).is_multiple_of(every) {
                 factor = (-tilt * (first + i as f64 * step - centre)).exp() * scale;
             }
             weight *= keep;
@@ -385,7 +387,7 @@ impl Curve {
         let mut curve = Self { side, step, first, points, folded, tilt, centre, shift, peak: (0, 0.0) };
         if side == Side::Lower {
             // Its errors grow to the left, δ as well: what holds at ε holds for every smaller one.
-            let value = |i: usize| (i, curve.value(first + i as f64 * step, i as f64));
+            let value = |i: usize| (i, curve.value(first + i as f64 * step, i as f64).max(0.0));
             curve.peak = (0..n - 1).map(value).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
         }
         curve
@@ -408,9 +410,18 @@ impl Curve {
             return self.peak.1;
         }
         if place >= self.points.len() as f64 - 1.0 {
-            return if upper { self.points.last().map_or(1.0, |point| point.delta) } else { 0.0 };
+            return if upper {
+                self.points.last().map_or(1.0, |point| if point.delta.is_finite() { point.delta } else { 1.0 })
+            } else {
+                0.0
+            };
         }
-        self.value(epsilon, place)
+        // Where numbers have run out (0·∞, −∞ for a rounding below 0), nothing is bounded.
+        match (self.value(epsilon, place), upper) {
+            (value, _) if value.is_finite() => value,
+            (_, true) => 1.0,
+            (_, false) => 0.0,
+        }
     }
 
     fn value(&self, epsilon: f64, place: f64) -> f64 {

