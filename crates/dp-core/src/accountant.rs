@@ -133,37 +133,43 @@ impl Kind {
     /// The events that cost anything, once each is known to be in the accountant's reach.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], naming an accountant that has a bound.
+    /// [`Error::Unsupported`], naming an accountant that has a bound for the whole list.
     pub fn supported(self, events: &[Event], neighboring: Neighboring) -> Result<Vec<Event>> {
         let costly: Vec<Event> = events.iter().copied().filter(|event| !event.is_free()).collect();
-        for event in &costly {
-            if let Some((what, instead)) = self.objection(event, neighboring) {
-                return Err(Error::Unsupported { accountant: self.name(), what, instead });
+        match costly.iter().find(|event| !self.covers(event, neighboring)) {
+            None => Ok(costly),
+            Some(event) => {
+                let sampled = if event.sample_rate() < 1.0 { " with a sample rate below 1" } else { "" };
+                let relation = if neighboring == Neighboring::ReplaceOne { " under replace-one" } else { "" };
+                let what = format!("{} noise{sampled}{relation}", event.mechanism());
+                Err(Error::Unsupported { accountant: self.name(), what, instead: instead(&costly, neighboring) })
             }
         }
-        Ok(costly)
     }
 
-    /// Why an event is out of reach (in words), and what to use instead.
-    fn objection(self, event: &Event, neighboring: Neighboring) -> Option<(String, &'static str)> {
+    /// Whether the accountant has an analysis of the event.
+    fn covers(self, event: &Event, neighboring: Neighboring) -> bool {
         let amplified = event.sample_rate() < 1.0;
         let replaced = neighboring == Neighboring::ReplaceOne;
         let laplace = event.mechanism() == Mechanism::Laplace;
-        let supported = match self {
+        match self {
             Self::Pld | Self::Prv => !(laplace && amplified && replaced),
             Self::Rdp => !(amplified && replaced),
             Self::Gdp => !(laplace || amplified && replaced),
             Self::Zcdp => !laplace && !amplified,
             Self::Pure => laplace,
-        };
-        if supported {
-            return None;
         }
-        let instead = if laplace && amplified && replaced { "pure" } else { "pld" };
-        let sampled = if amplified { " with a sample rate below 1" } else { "" };
-        let relation = if replaced { " under replace-one" } else { "" };
-        Some((format!("{} noise{sampled}{relation}", event.mechanism()), instead))
     }
+}
+
+/// What covers a whole list: an accountant must add up all of it, so that one for the refused event alone is no help.
+fn instead(events: &[Event], neighboring: Neighboring) -> &'static str {
+    // Whatever another accountant covers, one of these does.
+    let covers_all = |kind: &Kind| events.iter().all(|event| kind.covers(event, neighboring));
+    // Sampling never costs privacy, so that its absence bounds it.
+    let none = "pld with a sample rate of 1 for the Laplace noise, an upper bound, since no accountant covers these events \
+                together";
+    [Kind::Pld, Kind::Pure].into_iter().find(covers_all).map_or(none, Kind::name)
 }
 
 impl fmt::Display for Kind {

@@ -4,7 +4,7 @@
 //! `replace-one` (2/b at q = 1). Both losses are attained, so at δ = 0 the value is exact.
 
 use crate::{
-    Accountant, Bound, Event, Kind, Neighboring, Result,
+    Accountant, Bound, Error, Event, Kind, Neighboring, Result,
     accountant::{check_delta, check_epsilon},
     rdp::ln_mixture,
 };
@@ -47,7 +47,13 @@ impl Accountant for Pure {
     }
 
     fn epsilon(&self, events: &[Event], delta: f64) -> Result<Bound> {
-        let total = self.total(events)?;
+        let total = self.total(events).map_err(|error| match error {
+            // The others have no bound for Gaussian noise at a delta of 0 either.
+            Error::Unsupported { accountant, what, instead: "pld" } if delta == 0.0 => {
+                Error::Unsupported { accountant, what, instead: "pld with a delta above 0" }
+            }
+            other => other,
+        })?;
         check_delta(events, delta)?;
         Ok(if delta == 0.0 { Bound::exact(total) } else { Bound::upper(total) })
     }

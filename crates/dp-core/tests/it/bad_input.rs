@@ -118,6 +118,44 @@ fn accountants_that_have_no_bound_name_one_that_has() {
     );
 }
 
+/// What is suggested must answer for the whole list, not for the event that was refused alone.
+#[test]
+fn suggested_accountants_accept_the_events() {
+    let both = "--event laplace:nm=1,q=0.01,steps=10 --event gaussian:nm=2,steps=5 --neighboring replace-one";
+    for accountant in ["pld", "prv", "rdp", "gdp", "zcdp", "pure"] {
+        let line = format!("epsilon {both} --delta 1e-5 --accountant {accountant}");
+        refused(&line, 2, &["use pld with a sample rate of 1 for the Laplace noise", "no accountant"]);
+    }
+    let unsampled = both.replace("q=0.01", "q=1");
+    assert_eq!(run(&format!("epsilon {unsampled} --delta 1e-5")).code, 0);
+    // Sampled Gaussian noise comes first here; pld would refuse the Laplace noise behind it.
+    let later = "--event gaussian:nm=2,q=0.1 --event laplace:nm=1,q=0.1 --neighboring replace-one --delta 1e-5";
+    refused(&format!("epsilon {later} --accountant rdp"), 2, &["gaussian", "no accountant"]);
+    refused(&format!("epsilon {RUN} --delta 0 --accountant pure"), 2, &["use pld with a delta above 0"]);
+
+    // Every pair of events, relation and accountant that is refused: the accountant named answers.
+    let events = ["gaussian:nm=2", "gaussian:nm=2,q=0.5", "laplace:nm=2", "laplace:nm=2,q=0.5"];
+    for relation in ["add-remove", "replace-one"] {
+        for (first, second) in events.iter().flat_map(|a| events.iter().map(move |b| (a, b))) {
+            for accountant in ["pld", "rdp", "gdp", "zcdp", "pure"] {
+                let ask = |accountant: &str| {
+                    let list = format!("--event {first} --event {second} --neighboring {relation}");
+                    run(&format!("epsilon {list} --delta 1e-5 --accountant {accountant}"))
+                };
+                let said = ask(accountant);
+                let Some((_, instead)) = said.stderr.split_once(": use ") else {
+                    assert_eq!(said.code, 0, "{accountant} {first} {second} {relation}: {}", said.stderr);
+                    continue;
+                };
+                let instead = instead.trim();
+                if !instead.contains(' ') {
+                    assert_eq!(ask(instead).code, 0, "{accountant} {first} {second} {relation}: {instead}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_target_out_of_reach_is_a_failed_run() {
     for accountant in ["rdp", "pld", "gdp"] {
@@ -128,7 +166,6 @@ fn a_target_out_of_reach_is_a_failed_run() {
     }
     let line = "calibrate --mechanism gaussian --steps 10 --epsilon 1 --delta 1e-5 --fixed-event gaussian:nm=0.5";
     refused(line, 1, &["epsilon = 1"]);
-    refused("hpo-budget --trials 0.5x30 --target 1.0 --delta 1e-5", 1, &["the trials", "epsilon = 1"]);
 }
 
 #[test]

@@ -176,6 +176,30 @@ fn infinity_is_the_string_inf() {
     assert_eq!(answer["epsilon"], "inf");
 }
 
+/// A budget that the trials have spent is a gate's "no": 3, with the figures on stdout; anything left is 0.
+#[test]
+fn a_search_without_a_budget_left_is_told_by_the_exit_code() {
+    let line = "hpo-budget --trials 0.5x30 --target 1.0 --delta 1e-5";
+    let said = run(&format!("{line} --format json"));
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    let answer: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((answer["final_epsilon"].as_f64(), answer["target"].as_f64()), (Some(0.0), Some(1.0)));
+    let trials = json("hpo-budget --trials 0.5x29 --final 0.5 --delta 1e-5");
+    for key in ["epsilon", "mu_total"] {
+        let (found, expected) = (answer[key].as_f64().unwrap(), trials[key].as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-9 * expected && found > 0.2, "{key}: {found} {expected}");
+    }
+    let said = run(line);
+    assert!(said.code == 3 && said.stdout.contains("nothing is left of epsilon 1"), "{}", said.stdout);
+    // The target to the last digit is spent too, and what is infinite is no panic.
+    assert_eq!(run("hpo-budget --trials 1.0x1 --target 1.0 --delta 1e-5").code, 3);
+    assert_eq!(run("hpo-budget --trials 1e300x1000 --target 1.0 --delta 1e-5 --format json").code, 3);
+    assert_eq!(run("hpo-budget --trials 0.5x3 --target 1.0 --delta 1e-5").code, 0);
+    assert_eq!(run("hpo-budget --trials 0.5x30 --final 1.0 --delta 1e-5").code, 0);
+    let help = run("hpo-budget --help").stdout;
+    assert!(help.contains("3 if the trials alone cost"), "{help}");
+}
+
 #[test]
 fn every_command_shows_an_example_in_its_help() {
     for command in ["epsilon", "delta", "calibrate", "convert", "hpo-budget"] {
