@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use ashlar_cli::{Answer, Failure};
-use ashlar_stats::rank;
-use clap::{Args, Subcommand};
+use ashlar_stats::{rank, special::ln_sum_exp};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use super::show;
 use crate::{
     Error, Result, Table,
-    guard::{Confusion, Dialect, Verdict, interval, threshold::calibrate},
+    em::judge,
+    guard::{Confusion, Dialect, Verdict, interval, threshold::calibrate, token_margin},
 };
 
 const SCORE: &str = "\
@@ -18,10 +19,13 @@ Examples:
   ashlar eval guard score --data replies.jsonl --pred reply --gold label
   ashlar eval guard score --data replies.jsonl --pred reply --gold label --by n_rules
   ashlar eval guard score --data margins.csv --score margin --gold label
+  ashlar eval guard score --data first-token.jsonl --logprobs top20 --gold label
 
 FAIL is the positive class. A reply without a verdict is scored as the wrong one. --score takes a
 column that is larger the more it speaks for FAIL, best the difference of the log-probabilities of
-FAIL and PASS.";
+FAIL and PASS. --logprobs makes that difference: its column holds what an endpoint reports of the
+verdict's first token, {\"FAIL\": -0.2, \" PASS\": -1.9, ...} or [{\"token\": \"FAIL\", \"logprob\": -0.2},
+...], usually the 20 likeliest; a side that is not among them counts as -100.";
 
 /// Guard models.
 #[derive(Subcommand, Clone, Debug)]
@@ -38,7 +42,7 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Column of the guard's replies.
-    #[arg(long, value_name = "COL", required_unless_present = "score")]
+    #[arg(long, value_name = "COL", required_unless_present_any = ["score", "logprobs"])]
     pub pred: Option<String>,
     /// Column of the truth, PASS or FAIL.
     #[arg(long, value_name = "COL")]
@@ -55,6 +59,17 @@ pub struct ScoreArgs {
     /// Column of scores for FAIL.
     #[arg(long, value_name = "COL")]
     pub score: Option<String>,
+    /// Column of the log-probabilities of the verdict's first token, whose margin is the score for FAIL.
+    #[arg(long, value_name = "COL", conflicts_with = "score")]
+    pub logprobs: Option<String>,
+    /// First tokens of FAIL, each counted with and without a leading space [default: FAIL].
+    #[arg(long, value_name = "TOKEN,…", value_delimiter = ',', requires = "logprobs",
+          value_parser = NonEmptyStringValueParser::new())]
+    pub fail_token: Vec<String>,
+    /// First tokens of PASS [default: PASS].
+    #[arg(long, value_name = "TOKEN,…", value_delimiter = ',', requires = "logprobs",
+          value_parser = NonEmptyStringValueParser::new())]
+    pub pass_token: Vec<String>,
     /// Target of the false positive rate at which the recall is told.
     #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
     pub target_fpr: f64,
@@ -89,8 +104,12 @@ fn score(args: &ScoreArgs) -> Result<Answer> {
     } else if args.by.is_some() {
         return Err(Error::Undefined("--by counts verdicts: it needs --pred".to_owned()));
     }
-    if let Some(column) = &args.score {
-        let scores = table.column_f64(column)?;
+    let scores = match (&args.score, &args.logprobs) {
+        (Some(column), _) => Some(table.column_f64(column)?),
+        (None, Some(column)) => Some(margins(&table, column, args, &mut json)?),
+        (None, None) => None,
+    };
+    if let Some(scores) = scores {
         let fail: Vec<bool> = gold.iter().map(|&truth| truth == Verdict::Fail).collect();
         let found = calibrate(&scores, &fail, args.target_fpr)?;
         let se = rank::auroc(&scores, &fail).ok();
@@ -103,6 +122,60 @@ fn score(args: &ScoreArgs) -> Result<Answer> {
         json["at_fpr"]["target"] = args.target_fpr.into();
     }
     Ok(show::answer(json))
+}
+
+/// Each row's margin of FAIL over PASS; what was looked for is added to the answer.
+fn margins(table: &Table, column: &str, args: &ScoreArgs, json: &mut Value) -> Result<Vec<f64>> {
+    let unnamed = args.fail_token.is_empty() || args.pass_token.is_empty();
+    if unnamed && args.dialect != "dynaguard" {
+        // A word's first token is the tokeniser's affair: `unsafe` may begin with `un`.
+        let what = format!("--logprobs with --dialect {} needs --fail-token and --pass-token", args.dialect);
+        return Err(Error::Undefined(what));
+    }
+    let (fail, pass) = (spellings(&args.fail_token, "FAIL"), spellings(&args.pass_token, "PASS"));
+    if let Some(both) = fail.iter().find(|token| pass.contains(token)) {
+        return Err(Error::Undefined(format!("`{}` is a --fail-token and a --pass-token", both.trim_start())));
+    }
+    let sides = [&fail, &pass].map(|side| side.iter().map(String::as_str).collect::<Vec<_>>());
+    let [fail, pass] = [&sides[0], &sides[1]];
+    let mut neither = 0_u64;
+    let mut scores = Vec::with_capacity(table.len());
+    for (row, cell) in table.column(column)?.into_iter().enumerate() {
+        let logprobs = first_token(table, row, column, cell)?;
+        neither += u64::from(!fail.iter().chain(pass).any(|&token| logprobs.contains_key(token)));
+        scores.push(token_margin(&logprobs, fail, pass));
+    }
+    json["fail_tokens"] = json!(fail);
+    json["pass_tokens"] = json!(pass);
+    json["n_neither"] = neither.into();
+    Ok(scores)
+}
+
+/// Both spellings of each token, or of the default: with and without a leading space they are two tokens.
+fn spellings(tokens: &[String], default: &str) -> Vec<String> {
+    let given = tokens.iter().map(String::as_str).chain(tokens.is_empty().then_some(default));
+    let mut all: Vec<String> = given.map(str::trim_start).flat_map(|t| [t.to_owned(), format!(" {t}")]).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The log-probabilities of one cell; a CSV's holds the JSON as text.
+fn first_token(table: &Table, row: usize, column: &str, cell: &Value) -> Result<BTreeMap<String, f64>> {
+    let wrong = |found: String, expected| table.cell_error(row, column, found, expected);
+    let pairs = match cell {
+        Value::String(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
+        _ => Ok(cell.clone()),
+    };
+    let pairs = pairs.and_then(|json| judge::pairs(&json));
+    let pairs = pairs.map_err(|what| wrong(what, "log-probabilities by token"))?;
+    judge::score(&pairs).map_err(|error| wrong(error.to_string(), "the first token's distribution"))?;
+    let mut logprobs = BTreeMap::new();
+    for (token, logprob) in pairs {
+        // Two ids can have one text: their probabilities add up.
+        logprobs.entry(token).and_modify(|sum| *sum = ln_sum_exp(&[*sum, logprob])).or_insert(logprob);
+    }
+    Ok(logprobs)
 }
 
 fn gold(table: &Table, column: &str) -> Result<Vec<Verdict>> {

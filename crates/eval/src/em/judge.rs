@@ -54,14 +54,17 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<(String, f64)>> {
         column: error.column(),
         message: error.to_string(),
     })?;
-    let wrong = |what: &str| Error::Undefined(format!("{file}: {what}"));
-    match &json {
+    pairs(&json).map_err(|what| Error::Undefined(format!("{file}: {what}")))
+}
+
+/// The same from JSON that has been read; what is wrong with it, in words.
+pub(crate) fn pairs(json: &Value) -> Result<Vec<(String, f64)>, String> {
+    match json {
         Value::Object(entries) => entries
             .iter()
             .map(|(token, logprob)| {
                 let logprob = logprob.as_f64();
-                let logprob =
-                    logprob.ok_or_else(|| wrong(&format!("the log-probability of `{token:.40}` is no number")));
+                let logprob = logprob.ok_or_else(|| format!("the log-probability of `{token:.40}` is no number"));
                 Ok((token.clone(), logprob?))
             })
             .collect(),
@@ -72,10 +75,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<(String, f64)>> {
                 let token = entry.get("token").and_then(Value::as_str);
                 let logprob = entry.get("logprob").and_then(Value::as_f64);
                 let pair = token.map(ToOwned::to_owned).zip(logprob);
-                pair.ok_or_else(|| wrong(&format!("entry {at} has no `token` (a text) and `logprob` (a number)")))
+                pair.ok_or_else(|| format!("entry {at} has no `token` (a text) and `logprob` (a number)"))
             })
             .collect(),
-        _ => Err(wrong("an object of log-probabilities by token is expected")),
+        _ => Err("an object of log-probabilities by token is expected".to_owned()),
     }
 }
 

@@ -177,6 +177,35 @@ fn oracle_10_guard() {
     near(&json, "/auroc", (3.0 + 2.5 + 2.0) / 9.0);
 }
 
+/// Margins made from a top-20 list are the scores that `--score` would have been given.
+#[test]
+fn guard_margins_from_first_tokens() {
+    let rows = [
+        (r#"{"FAIL": -0.5, " FAIL": -1.5, "PASS": -2.0, "<": -9}"#, "FAIL"),
+        (r#"[{"token": " FAIL", "logprob": -2.5}, {"token": "PASS", "logprob": -0.2}]"#, "PASS"),
+        (r#"{" PASS": -0.1, "PASS": -3.0}"#, "PASS"),
+        (r#"{"FAIL": -3.0, "PASS": -0.1}"#, "FAIL"),
+        (r#"{"I": -0.1}"#, "PASS"),
+    ];
+    // By hand: both spellings add up, a side that isn't there is -100, and without either side the margin is 0.
+    let sum = |a: f64, b: f64| (a.exp() + b.exp()).ln();
+    let margins = [sum(-0.5, -1.5) + 2.0, -2.5 + 0.2, -100.0 - sum(-0.1, -3.0), -3.0 + 0.1, 0.0];
+    let by_hand: String = rows.iter().zip(margins).map(|((_, gold), m)| format!("{m},{gold}\n")).collect();
+    let expected = File::new("m.csv", format!("m,g\n{by_hand}")).json("guard score --data FILE --score m --gold g");
+    let jsonl: String = rows.iter().map(|(top, gold)| format!("{{\"top\": {top}, \"g\": \"{gold}\"}}\n")).collect();
+    let csv: String = rows.iter().map(|(top, gold)| format!("\"{}\",{gold}\n", top.replace('"', "\"\""))).collect();
+    for file in [File::new("d.jsonl", jsonl), File::new("d.csv", format!("top,g\n{csv}"))] {
+        let found = file.json("guard score --data FILE --logprobs top --gold g");
+        for key in ["/auroc", "/best_f1/threshold", "/best_f1/f1", "/best_f1/logit_bias", "/at_fpr/recall"] {
+            near(&found, key, expected.pointer(key).and_then(Value::as_f64).unwrap());
+        }
+        assert_eq!((&found["n_neither"], &found["fail_tokens"]), (&json!(1), &json!([" FAIL", "FAIL"])));
+        let other = "--dialect shieldgemma --fail-token I,FAIL --pass-token PASS";
+        let found = file.json(&format!("guard score --data FILE --logprobs top --gold g {other}"));
+        assert_eq!((&found["n_neither"], found["fail_tokens"].as_array().unwrap().len()), (&json!(0), 4));
+    }
+}
+
 #[test]
 fn oracle_11_pass_at_k() {
     let json = json_of("stats pass-at-k --n 20 --c 7 --k 5");

@@ -96,6 +96,24 @@ fn guards() {
     refuses("d.csv", "p,g\n1,PASS\n2,FAIL\n", "guard score --data FILE --score p --gold g --by g", &["--by"]);
     refuses("d.csv", "p,g\n1,PASS\n", "guard score --data FILE --gold g", &["--pred"]);
     refuses("d.csv", "p,g\n1,PASS\n", &format!("{score} --by p --edges 3,2"), &["must ascend"]);
+    let margins = "guard score --data FILE --logprobs p --gold g";
+    for (cell, part) in [
+        ("7", "an object of log-probabilities"),
+        (r#"{"FAIL": "x"}"#, "`FAIL` is no number"),
+        (r#"[{"token": "FAIL"}]"#, "entry 0"),
+        (r#"{"FAIL": 0.5}"#, "at most 0"),
+        (r#"{"FAIL": -0.1, "PASS": -0.1}"#, "total probability"),
+        ("null", "null"),
+        ("\"FAIL\"", "log-probabilities by token"),
+    ] {
+        let rows = format!("{{\"p\": {{\"FAIL\": -0.1}}, \"g\": \"FAIL\"}}\n{{\"p\": {cell}, \"g\": \"PASS\"}}\n");
+        refuses("d.jsonl", &rows, margins, &["line 2", "column `p`", part]);
+    }
+    let rows = "{\"p\": {\"FAIL\": -0.1}, \"g\": \"FAIL\"}\n";
+    refuses("d.jsonl", rows, &format!("{margins} --dialect wildguard"), &["--fail-token", "--pass-token"]);
+    refuses("d.jsonl", rows, &format!("{margins} --pass-token FAIL"), &["`FAIL` is a --fail-token and a --pass-token"]);
+    refuses("d.jsonl", rows, &format!("{margins} --score g"), &["--score"]);
+    refuses("d.jsonl", rows, &format!("{score} --fail-token FAIL"), &["--logprobs"]);
 }
 
 #[test]
