@@ -132,6 +132,44 @@ fn warnings_come_with_the_result() {
     assert_eq!(balanced["valid"], "heuristic");
 }
 
+/// Ties and splits are all that is drawn: the same seed is the same answer, another one is another draw.
+#[test]
+fn the_seed_decides_what_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let scores = super::selection::gaussian(60, 70, 2.5, 1);
+    // Tied in groups.
+    let tied = |side: &[f64]| side.iter().map(|score| (3.0 * score).round()).collect::<Vec<_>>();
+    let text = serde_json::json!({"members": tied(scores.members()), "nonmembers": tied(scores.nonmembers())});
+    let path = file(folder.path(), "scores.json", &text.to_string());
+    for flags in ["--k-plus 60 --k-minus 60", "--select split", "--select multi-split", "--method gdp --select split"] {
+        let stdout = |seed: &str| {
+            let line = format!("epsilon --scores {path} {flags} {seed} --quiet");
+            let output = audit(&words(&line));
+            assert_eq!(output.status.code(), Some(0), "{line}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(stdout("--seed 7"), stdout("--seed 7"), "{flags}");
+        assert_eq!(stdout(""), stdout("--seed 0"), "{flags}");
+        let drawn = |seed: u64| json(&words(&format!("epsilon --scores {path} {flags} --seed {seed}")));
+        assert_eq!(drawn(18_446_744_073_709_551_615)["seed"], 18_446_744_073_709_551_615_u64);
+        let figures: std::collections::BTreeSet<String> =
+            (0..8).map(drawn).map(|a| format!("{} {}", a["epsilon_lower"], a["correct"])).collect();
+        assert!(figures.len() > 1, "{flags}: {figures:?}");
+    }
+    // Every command takes the flag, as the specification says, also where nothing is drawn.
+    for line in [
+        "epsilon --canaries 1000 --guesses 100 --correct 95",
+        "pvalue --canaries 1000 --guesses 100 --correct 80 --epsilon 1",
+        "gdp --epsilon 4 --delta 1e-5",
+        "roc --members=1,2 --nonmembers=0,1",
+        "score --method loss --log-probs=-0.1,-2.3",
+        "exposure --rank 3 --candidates 1000",
+    ] {
+        assert_eq!(json(&words(line)), json(&words(&format!("{line} --seed 5"))), "{line}");
+        refused(&format!("{line} --seed=-1"), &["--seed"]);
+    }
+}
+
 #[test]
 fn scores_through_the_command() {
     let folder = tempfile::tempdir().unwrap();

@@ -154,6 +154,20 @@ fn multi_split_pays_with_half_of_its_level() {
 }
 
 #[test]
+fn splits_say_what_they_stand_on() {
+    let scores = gaussian(60, 60, 1.5, 8);
+    let notes = |select| scores.audit(&Plan { select, seed: 4, ..Plan::new(Method::OneRun) }).unwrap().notes.join("\n");
+    for select in [Select::Split, Select::MultiSplit] {
+        let notes = notes(select);
+        assert_eq!(notes.matches("drawn by seed 4, which must be fixed beforehand").count(), 1, "{notes}");
+        assert_eq!(notes.contains("the price of the median"), select == Select::MultiSplit, "{notes}");
+    }
+    for select in [Select::Fixed, Select::Bonferroni, Select::MaxUncorrected] {
+        assert!(!notes(select).contains("seed"), "{select:?}");
+    }
+}
+
+#[test]
 fn scores_that_are_not_finite_are_refused_with_their_place() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let error = ScoreSet::new(vec![0.0, bad], vec![0.0]).unwrap_err().to_string();
