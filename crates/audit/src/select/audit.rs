@@ -12,7 +12,7 @@ use super::{
 use crate::{Bound, ErrorRates, Method, Result, ScoreSet, Validity};
 
 /// Splits of [`Select::MultiSplit`].
-const SPLITS: u64 = 100;
+pub(super) const SPLITS: u64 = 100;
 
 /// A bound from scores, with what was guessed for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +89,7 @@ impl ScoreSet {
                 _ => whole(self, plan)?,
             }
         };
-        audit.notes.extend(selection_notes(plan));
+        audit.notes.extend(plan.split_notes());
         if self.is_constant() {
             audit.bound.epsilon_lower = 0.0;
             audit.bound.mu_lower = audit.bound.mu_lower.map(|_| 0.0);
@@ -245,28 +245,6 @@ pub(crate) fn ceiling_note(ceiling: f64, claim: f64) -> String {
         "inconclusive: even if every guess were right the bound would be {ceiling:.4}, so that the claim {claim} can't be \
          refuted; take more canaries or guesses"
     )
-}
-
-/// What a bound from splits stands on beside its method's assumption.
-fn selection_notes(plan: &Plan) -> Vec<String> {
-    let seed = format!(
-        "{}: drawn by seed {}, which must be fixed beforehand; the best of several seeds is an uncorrected maximum",
-        plan.select.name(),
-        plan.seed
-    );
-    match plan.select {
-        Select::Split => vec![seed],
-        // P[half of the bounds are too high] is at most twice the mean of their probabilities, however they depend.
-        Select::MultiSplit => vec![
-            seed,
-            format!(
-                "multi-split: the median of {SPLITS} bounds, each at half of the level, which is the price of the median \
-                 (Markov's inequality); the splits share their canaries, so that they are not {SPLITS} audits and their \
-                 spread is no interval"
-            ),
-        ],
-        _ => Vec::new(),
-    }
 }
 
 /// Sizes of the part that selects and of the part that is audited.

@@ -167,4 +167,27 @@ impl Plan {
             _ => [(canaries / 20).max(1), 0],
         })
     }
+
+    /// What a bound from splits stands on beside its method's assumption.
+    fn split_notes(&self) -> Vec<String> {
+        let seed = format!(
+            "{}: drawn by seed {}, which must be fixed beforehand; the best of several seeds is an uncorrected maximum",
+            self.select.name(),
+            self.seed
+        );
+        let splits = audit::SPLITS;
+        match self.select {
+            Select::Split => vec![seed],
+            // P[half of the bounds are too high] is at most twice the mean of their probabilities, however they depend.
+            Select::MultiSplit => vec![
+                seed,
+                format!(
+                    "multi-split: the median of {splits} bounds, each at half of the level, which is the price of the median \
+                     (Markov's inequality); the splits share their canaries, so that they are not {splits} audits and their \
+                     spread is no interval"
+                ),
+            ],
+            _ => Vec::new(),
+        }
+    }
 }

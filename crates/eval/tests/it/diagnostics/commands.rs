@@ -190,11 +190,14 @@ fn guard_margins_from_first_tokens() {
     // By hand: both spellings add up, a side that isn't there is -100, and without either side the margin is 0.
     let sum = |a: f64, b: f64| (a.exp() + b.exp()).ln();
     let margins = [sum(-0.5, -1.5) + 2.0, -2.5 + 0.2, -100.0 - sum(-0.1, -3.0), -3.0 + 0.1, 0.0];
-    let by_hand: String = rows.iter().zip(margins).map(|((_, gold), m)| format!("{m},{gold}\n")).collect();
-    let expected = File::new("m.csv", format!("m,g\n{by_hand}")).json("guard score --data FILE --score m --gold g");
-    let jsonl: String = rows.iter().map(|(top, gold)| format!("{{\"top\": {top}, \"g\": \"{gold}\"}}\n")).collect();
-    let csv: String = rows.iter().map(|(top, gold)| format!("\"{}\",{gold}\n", top.replace('"', "\"\""))).collect();
-    for file in [File::new("d.jsonl", jsonl), File::new("d.csv", format!("top,g\n{csv}"))] {
+    let (mut by_hand, mut jsonl, mut csv) = ("m,g\n".to_owned(), String::new(), "top,g\n".to_owned());
+    for ((top, gold), margin) in rows.iter().zip(margins) {
+        by_hand += &format!("{margin},{gold}\n");
+        jsonl += &format!("{{\"top\": {top}, \"g\": \"{gold}\"}}\n");
+        csv += &format!("\"{}\",{gold}\n", top.replace('"', "\"\""));
+    }
+    let expected = File::new("m.csv", by_hand).json("guard score --data FILE --score m --gold g");
+    for file in [File::new("d.jsonl", jsonl), File::new("d.csv", csv)] {
         let found = file.json("guard score --data FILE --logprobs top --gold g");
         for key in ["/auroc", "/best_f1/threshold", "/best_f1/f1", "/best_f1/logit_bias", "/at_fpr/recall"] {
             near(&found, key, expected.pointer(key).and_then(Value::as_f64).unwrap());
