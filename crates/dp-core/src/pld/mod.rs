@@ -1,6 +1,7 @@
 //! Numerical composition of privacy losses: the accountants `pld` and `prv`.
 
 mod compose;
+mod curve;
 mod grid;
 mod loss;
 mod pairs;

@@ -3,7 +3,8 @@
 use ashlar_stats::fft::RealFft;
 
 use super::{
-    compose::{self, Curve, Part, Side, View},
+    compose::{self, Part, Side, View},
+    curve::Curve,
     grid::{Bins, Grid},
     loss::Loss,
     plan::{Direction, MAX_POINTS, Plan, Way},
@@ -111,6 +112,7 @@ impl Direction<'_> {
                 (Bins::new(loss, cut, Grid { step, origin }), *t)
             })
             .collect();
+        let mut fft = None;
         for &side in sides {
             let part = |(bins, t): &(Bins, u64)| {
                 let pmf = if side == Side::Upper { bins.pessimistic() } else { bins.optimistic() };
@@ -118,7 +120,7 @@ impl Direction<'_> {
                 Part { split: pmf.split(rare), pmf, steps: *t }
             };
             let parts: Vec<Part> = bins.iter().map(part).collect();
-            let value = self.read(plan, &parts, step, side)?;
+            let value = self.read(plan, &parts, step, side, &mut fft)?;
             match side {
                 Side::Upper => interval.upper = value,
                 Side::Lower => interval.lower = value,
@@ -128,8 +130,8 @@ impl Direction<'_> {
         Ok(interval)
     }
 
-    /// Composes, and looks again in a wider window where the answer lies at the window's edge.
-    fn read(&self, plan: &Plan, parts: &[Part], step: f64, side: Side) -> Result<f64> {
+    /// Composes, and looks again in a wider window where the answer lies at the window's edge. `fft` is the last one used.
+    fn read(&self, plan: &Plan, parts: &[Part], step: f64, side: Side, fft: &mut Option<RealFft>) -> Result<f64> {
         let infinite: f64 = parts.iter().map(|part| part.steps as f64 * part.pmf.infinite).sum();
         let mut best = if side == Side::Upper { f64::INFINITY } else { 0.0 };
         let mut body = plan.body;
@@ -139,10 +141,14 @@ impl Direction<'_> {
             let curves = if let [part @ Part { steps: 1, .. }] = parts {
                 vec![Curve::single(part, side)]
             } else {
-                let fft = RealFft::new(fast_length(rare.map_or(0, points).max(points(&body))))?;
-                let mut curves = vec![compose::body(parts, &body, &fft, side)?];
+                let n = fast_length(rare.map_or(0, points).max(points(&body)));
+                let fft = match fft {
+                    Some(known) if known.len() == n => known,
+                    _ => fft.insert(RealFft::new(n)?),
+                };
+                let mut curves = vec![compose::body(parts, &body, fft, side)?];
                 if let Some(view) = rare {
-                    curves.push(compose::jumps(parts, view, &fft, side)?);
+                    curves.push(compose::jumps(parts, view, fft, side)?);
                 }
                 curves
             };
