@@ -167,8 +167,8 @@ fn instead(events: &[Event], neighboring: Neighboring) -> &'static str {
     // Whatever another accountant covers, one of these does.
     let covers_all = |kind: &Kind| events.iter().all(|event| kind.covers(event, neighboring));
     // Sampling never costs privacy, so that its absence bounds it.
-    let none = "pld with a sample rate of 1 for the Laplace noise, an upper bound, since no accountant covers these events \
-                together";
+    let none = "pld with a sample rate of 1 for the Laplace noise, an upper bound, since no accountant covers these \
+                events together";
     [Kind::Pld, Kind::Pure].into_iter().find(covers_all).map_or(none, Kind::name)
 }
 

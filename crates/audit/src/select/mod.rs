@@ -183,8 +183,8 @@ impl Plan {
                 seed,
                 format!(
                     "multi-split: the median of {splits} bounds, each at half of the level, which is the price of the \
-                     median (Markov's inequality); the splits share their canaries, so that they are not {splits} audits \
-                     and their spread is no interval"
+                     median (Markov's inequality); the splits share their canaries, so that they are not {splits} \
+                     audits and their spread is no interval"
                 ),
             ],
             _ => Vec::new(),
