@@ -12,7 +12,10 @@ pub(super) struct Curve {
     side: Side,
     step: f64,
     first: f64,
-    points: Vec<Point>,
+    /// δ at each loss l of the grid.
+    deltas: Vec<f64>,
+    /// Σ p·e^(l − l') over the losses l' ≥ l: between l − h and l, δ is linear in e^ε.
+    weights: Vec<f64>,
     /// What round-off does to a mass, times e^(−tilt·(l − centre)).
     noise: f64,
     /// At most this times e^(−tilt·(ε − centre)) of δ is mass folded into the window.
@@ -23,15 +26,6 @@ pub(super) struct Curve {
     shift: f64,
     /// Where a lower bound is largest, and its value there.
     peak: (usize, f64),
-}
-
-/// δ near one loss l of the grid: between l − h and l, it is linear in e^ε.
-#[derive(Clone, Copy, Debug, Default)]
-struct Point {
-    /// δ at l.
-    delta: f64,
-    /// Σ p·e^(l − l') over the losses l' ≥ l.
-    weight: f64,
 }
 
 /// What a composition knows about its masses.
@@ -146,10 +140,11 @@ impl Curve {
         let mut factor = 1.0;
         // Afresh so often that a factor that was nothing far right is no longer when it counts.
         let every = if tilt * step < 1.0 { 64 } else { 1 };
-        let mut points = vec![Point::default(); n];
+        let mut deltas = vec![0.0; n];
         // Errors of a lower bound grow to the left, δ as well: what holds at a loss holds for every smaller ε.
         let mut peak = (0, 0.0);
-        for (i, point) in points.iter_mut().enumerate().rev() {
+        // The masses' memory takes the weights.
+        for (i, (mass, at)) in mass.iter_mut().zip(&mut deltas).enumerate().rev() {
             if (n - 1 - i).is_multiple_of(every) {
                 factor = (-tilt * (first + i as f64 * step - centre)).exp() * scale;
             }
@@ -162,21 +157,21 @@ impl Curve {
             }
             weight *= keep;
             // 0·∞ and noise·∞ far left of where a result can lie.
-            if mass[i] != 0.0 {
-                weight += mass[i] * factor;
+            if *mass != 0.0 {
+                weight += *mass * factor;
             }
             squares += factor * factor;
             factor *= fall;
-            *point = Point { delta: above, weight };
+            (*at, *mass) = (above, weight);
             above += weight * lose;
         }
         let shift = labels.shift + 8.0 * f64::EPSILON * (first.abs() + last.abs());
-        Self { side, step, first, points, noise: noise * scale, folded, tilt, centre, shift, peak }
+        Self { side, step, first, deltas, weights: mass, noise: noise * scale, folded, tilt, centre, shift, peak }
     }
 
     /// The largest loss of the window.
     pub(super) fn last(&self) -> f64 {
-        self.first + (self.points.len() as f64 - 1.0) * self.step
+        self.first + (self.deltas.len() as f64 - 1.0) * self.step
     }
 
     /// A bound on δ at ε, from the curve's own side.
@@ -190,9 +185,9 @@ impl Curve {
         if !upper && place <= self.peak.0 as f64 {
             return self.peak.1;
         }
-        if place >= self.points.len() as f64 - 1.0 {
+        if place >= self.deltas.len() as f64 - 1.0 {
             return if upper {
-                self.points.last().map_or(1.0, |point| if point.delta.is_finite() { point.delta } else { 1.0 })
+                self.deltas.last().map_or(1.0, |delta| if delta.is_finite() { *delta } else { 1.0 })
             } else {
                 0.0
             };
@@ -207,10 +202,9 @@ impl Curve {
 
     fn value(&self, epsilon: f64, place: f64) -> f64 {
         // The point above ε.
-        let i = (place.floor() as usize + 1).min(self.points.len() - 1);
+        let i = (place.floor() as usize + 1).min(self.deltas.len() - 1);
         let inside = (self.first + i as f64 * self.step - epsilon).clamp(0.0, self.step);
-        let Point { delta, weight } = self.points[i];
-        let value = delta - weight * (-inside).exp_m1();
+        let value = self.deltas[i] - self.weights[i] * (-inside).exp_m1();
         let noise = self.noise_from(i);
         match self.side {
             Side::Upper => value + noise,
@@ -228,7 +222,7 @@ impl Curve {
             return 0.0;
         }
         // A geometric sum, from the end where errors are largest.
-        let count = (self.points.len() - i) as f64;
+        let count = (self.deltas.len() - i) as f64;
         let fall = -2.0 * (self.tilt * self.step).abs();
         let sum = if fall == 0.0 { count } else { (fall * count).exp_m1() / fall.exp_m1() };
         let largest = if self.tilt < 0.0 { self.last() } else { self.first + i as f64 * self.step };
