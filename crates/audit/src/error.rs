@@ -63,6 +63,12 @@ pub enum Error {
         /// What is wrong, with line and column.
         reason: String,
     },
+    /// A score file cannot be read as Parquet with `score` and `member`.
+    #[error("not a Parquet file of scores (columns `score`: double, `member`: boolean): {reason}")]
+    ParquetScores {
+        /// What is wrong.
+        reason: String,
+    },
     /// A setting cannot be used together with another.
     #[error("{what}: {why}")]
     Unusable {

@@ -9,6 +9,8 @@ pub mod exposure;
 mod fdp;
 pub mod one_run;
 mod one_shot;
+#[cfg(feature = "parquet")]
+mod parquet_scores;
 pub mod roc;
 mod score_set;
 pub mod scores;

@@ -229,3 +229,15 @@ fn counts_at_the_ends_of_their_range() {
     assert_eq!(json(&words("pvalue --canaries 10 --guesses 5 --correct 0 --epsilon 0 --delta 0"))["p_value"], 1.0);
     assert_eq!(json(&words("pvalue --canaries 10 --guesses 0 --correct 0 --epsilon 3"))["p_value"], 1.0);
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn parquet_without_its_feature_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("scores.parquet");
+    std::fs::write(&file, b"PAR1....PAR1").unwrap();
+    let mut command = assert_cmd::Command::cargo_bin("ashlar-audit").unwrap();
+    let refused = command.args(["roc", "--fpr", "0.1", "--scores"]).arg(&file).assert().code(2);
+    let said = String::from_utf8_lossy(&refused.get_output().stderr).replace('\n', " ");
+    assert!(said.contains("scores.parquet") && said.contains("--features parquet"), "{said}");
+}

@@ -14,6 +14,8 @@ mod laws;
 mod mutations;
 #[cfg(feature = "cli")]
 mod oracles;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod roc;
 #[cfg(feature = "cli")]
 mod score_commands;
