@@ -9,20 +9,21 @@ use crate::ScoreSet;
 /// Reads `--scores FILE`: JSON, or Parquet, which its first bytes tell.
 pub(super) fn read(path: &Path) -> Result<ScoreSet, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
-    let scores = if bytes.starts_with(b"PAR1") { parquet(path, bytes)? } else { ScoreSet::from_json(&bytes) };
+    let scores = if bytes.starts_with(b"PAR1") { from_parquet(bytes) } else { ScoreSet::from_json(&bytes) };
     scores.map_err(|e| Failure::from(e).within(&path.display().to_string()))
 }
 
 #[cfg(feature = "parquet")]
-#[allow(clippy::unnecessary_wraps)] // the other one can fail
-fn parquet(_path: &Path, bytes: Vec<u8>) -> Result<crate::Result<ScoreSet>, Failure> {
-    Ok(ScoreSet::from_parquet(bytes))
+fn from_parquet(bytes: Vec<u8>) -> crate::Result<ScoreSet> {
+    ScoreSet::from_parquet(bytes)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn parquet(path: &Path, _bytes: Vec<u8>) -> Result<crate::Result<ScoreSet>, Failure> {
-    Err(Failure::usage(format!("{}: a Parquet file, which this program was built without", path.display()))
-        .help("build it with --features parquet, or write {\"members\": [numbers], \"nonmembers\": [numbers]}"))
+fn from_parquet(_bytes: Vec<u8>) -> crate::Result<ScoreSet> {
+    Err(crate::Error::unusable(
+        "a Parquet file",
+        "this program was built without it: build with --features parquet, or write {\"members\": [numbers], \"nonmembers\": [numbers]}",
+    ))
 }
 
 /// Parses a comma-separated list of numbers; NaN and infinities are left for the library to name with their index.

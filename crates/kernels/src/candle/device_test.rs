@@ -75,7 +75,7 @@ fn sparse_work() {
     for width in [1, 3] {
         let (x, values) = (numbers(1500 * width as u64, 1), numbers((nnz * width) as u64, 2));
         same(&sparse::Gather { kept: kept.clone(), width }, &x, &[1500, width]);
-        same(&sparse::Scatter { kept: kept.clone(), width, scale: -0.5 }, &values, &[nnz, width]);
+        same(&sparse::Scatter { kept: kept.clone(), width }, &values, &[nnz, width]);
         let op = sparse::Axpy { kept: kept.clone(), scale: 0.3 };
         same2(&op, &x, &values, [&[1500, width], &[nnz, width]]);
     }

@@ -62,7 +62,7 @@ impl Kept {
     /// Values that aren't f32, or of another number.
     pub fn scatter(&self, values: &Tensor) -> Result<Tensor> {
         let width = self.value_width(values)?;
-        op::apply(Scatter { kept: self.clone(), width, scale: 1.0 }, values)
+        op::apply(Scatter { kept: self.clone(), width }, values)
     }
 
     /// x + v at the kept places, for x `[len, …]` and v `[nnz, …]`. Gradients: the identity, and [`Self::gather`].
@@ -189,7 +189,6 @@ impl Op1 for Gather {
 pub(super) struct Scatter {
     pub kept: Kept,
     pub width: usize,
-    pub scale: f32,
 }
 
 impl Op1 for Scatter {
@@ -204,7 +203,7 @@ impl Op1 for Scatter {
     fn cpu(&self, values: &[f32], _: &[usize]) -> crate::Result<Vec<f32>> {
         let mut out = vec![0.0; self.kept.support().len() as usize * self.width];
         if self.width > 0 {
-            self.kept.support().axpy(self.scale, values, &mut out, self.width)?;
+            self.kept.support().scatter_add(values, &mut out, self.width)?;
         }
         Ok(out)
     }
@@ -212,13 +211,13 @@ impl Op1 for Scatter {
     fn device(&self, rt: &Runtime, values: &Buf<f32>, _: &[usize]) -> crate::Result<Buf<f32>> {
         let mut out = rt.zeros(self.kept.support().len() as usize * self.width)?;
         if self.width > 0 {
-            self.kept.on(rt)?.axpy(rt, self.scale, values, &mut out, self.width)?;
+            self.kept.on(rt)?.scatter_add(rt, values, &mut out, self.width)?;
         }
         Ok(out)
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some((self.kept.gather(grad)? * self.scale as f64)?))
+        Ok(Some(self.kept.gather(grad)?))
     }
 }
 

@@ -28,9 +28,9 @@
 //! accumulate into the same sum. Cost: G is read twice, 8 bytes an element, of which the second 4 come from a cache where
 //! a few rows fit; 4 bytes a column to write.
 //!
-//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, minimum of 15): 0.82 to 0.88 for rows
-//! of 4 to 64 KiB, 0.71 to 0.76 for rows of 256 KiB to 1 MiB. Rows of 4 MiB and more leave the caches before their factor is
-//! known and are read from memory twice: 0.5 to 0.58, where half is the limit but for what the third-level cache keeps.
+//! Speed, as a share of one thread's read sweep over the same bytes (Zen 4, one core, `cargo bench -p ashlar-benches --bench
+//! clip`): 0.81 and 0.87 for rows of 4 and 64 KiB, 0.72 for rows of 256 KiB. Rows of 4 MiB leave the caches before their
+//! factor is known and are read from memory twice: 0.52, where half is the limit but for what the third-level cache keeps.
 //!
 //! # What is not finite
 //!

@@ -51,12 +51,10 @@
 //! every code looks its own up in registers; elsewhere each is computed. On a GPU a thread takes 8 codes with one load. Threads
 //! take tiles of 2¹⁶ elements.
 //!
-//! Speed of one thread in bytes written a second, as a share of a `memcpy` that writes the same bytes in the same run (Zen 4,
-//! 2²⁴ elements, minimum of 30, on a machine that others used too), to f32 and to bf16: by AVX-512, groups of 128 1.1 and 1.75,
-//! groups of 32 with stored zero-points 1.1 and 1.1, Q8_0 1.1 and 1.15; by AVX2 1.2 and 1.5, 0.8 and 0.8, 1.1 and 0.9. A `memcpy`
-//! reads as much as it writes, unpacking an eighth to half of that, hence shares above 1. In the cache (2¹⁶ elements, where
-//! `memcpy` writes 57 GB/s) AVX-512 writes 71, 43 and 60 GB/s of f32, and 44, 16 and 15 GB/s of bf16: there the table of each
-//! group and the rounding count. Plain Rust writes bf16 at 0.25 of `memcpy`. Not yet measured on a GPU.
+//! Speed of one thread as a share of a `memcpy` that writes the same bytes in the same run (Zen 4, AVX-512, 2²⁴ elements,
+//! `cargo bench -p ashlar-benches --bench prefetch`), to f32 and to bf16: groups of 128 1.3 and 1.3, groups of 32 with stored
+//! zero-points 1.2 and 0.84, Q8_0 1.3 and 0.79. A `memcpy` reads as much as it writes, unpacking an eighth to half of that,
+//! hence shares above 1. Not yet measured on a GPU.
 
 mod float;
 mod int4;

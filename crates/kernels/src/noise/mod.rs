@@ -20,7 +20,8 @@
 //!
 //! Cost: no bytes but the output's, 4 an element to write, 8 to add; the noise is made in registers and never stored.
 //!
-//! Speed on one core (Zen 4 at 3.7 GHz, AVX-512): Gaussian 1.2·10⁹ elements a second from Philox and 0.8·10⁹ from ChaCha20,
+//! Speed on one core (Zen 4 at 3.7 GHz, AVX-512, `cargo bench -p ashlar-benches --bench clip`): Gaussian 1.2·10⁹ elements a
+//! second from Philox and 0.8·10⁹ from ChaCha20,
 //! 0.16 to 0.21 and 0.11 to 0.14 of what filling memory with a constant by plain stores takes. The goal for Philox was 0.25.
 //! Arithmetic is what bounds it, not memory, since a buffer in the first cache takes as long: 48 cycles for 16 elements, of
 //! which the count of instructions (about 70 of 512 bits, two started a cycle) explains 36; steps of Horner's rule whose

@@ -57,10 +57,9 @@
 //! A copy moves each byte of a record once: read once, written once. On the host a request or release takes a lock and a few
 //! list operations, an eviction a scan over the slots. Memory beside the slots: some 100 bytes a record.
 //!
-//! The arena's demands, all of them misses, reach 0.94 to 0.95 of a plain `memcpy` of the same records in the same run with 8
-//! records of 2.7 MB, 1.06 to 1.11 with 8 of 9.4 MB, 1.04 to 1.09 with 2 of 100 MB and 0.94 to 1.07 with 1 of 352 MB (minima, two
-//! runs, two cores that others used too; the copying thread is on the other core). A single record of 2.7 MB pays for waking
-//! two threads: 0.84.
+//! The arena's demands, all of them misses, reach 0.95 of a plain `memcpy` of the same records in the same run with 8 records
+//! of 2.7 MB, 1.01 with 8 of 9.4 MB and 1.02 with 2 of 100 MB (`cargo bench -p ashlar-benches --bench prefetch`). A single
+//! record of 2.7 MB pays for waking two threads: 0.84, tried by hand on a busy machine.
 //!
 //! On [stalls](Stats::stall): with n bytes to copy at B bytes a second while computing takes c seconds, the least that can be
 //! waited for is max(0, n/B − c). The simulation stays within 3 % of it when the guesses are right and early enough.

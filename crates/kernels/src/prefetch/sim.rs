@@ -76,6 +76,7 @@ pub struct Simulation {
     link_free: u64,
     flights: VecDeque<Flight>,
     memory: Vec<Memory>,
+    budget: u64,
     /// Submissions at once, and chunks in one.
     depth: usize,
     batch: usize,
@@ -112,7 +113,8 @@ impl Simulation {
         let memory = vec![Memory::default(); geometry.slots as usize];
         let scheduler = Scheduler::new(geometry, policy);
         let (flights, violations) = (VecDeque::new(), Vec::new());
-        Ok(Self { scheduler, link, now: 0, link_free: 0, flights, memory, depth, batch, violations })
+        let budget = config.budget;
+        Ok(Self { scheduler, link, now: 0, link_free: 0, flights, memory, budget, depth, batch, violations })
     }
 
     /// As [`ExpertSlots::prefetch`](super::ExpertSlots::prefetch).
@@ -284,11 +286,10 @@ impl Simulation {
             self.link_free = at;
             self.flights.push_back(Flight { ends: at, chunks });
         }
-        let stats = self.scheduler.stats();
         let held = self.memory.iter().filter(|memory| memory.of.is_some()).count() as u64;
-        let slot = self.scheduler.geometry().slot_bytes;
-        if held * slot > self.scheduler.geometry().slots as u64 * slot || stats.held_bytes > stats.peak_bytes {
-            self.violations.push(format!("{held} slots in use"));
+        let bytes = held * self.scheduler.geometry().slot_bytes;
+        if bytes > self.budget {
+            self.violations.push(format!("{held} slots in use, {bytes} bytes of {}", self.budget));
         }
     }
 
